@@ -1,0 +1,324 @@
+"""The two Albumentations behind one face; nothing else in the package knows which one is installed.
+
+`albumentations` 2.0.8 and AlbumentationsX share an import name and little else below the surface: they sample in
+different hooks from different generators, and keep their label encoders and box formats in different places.
+"""
+
+import contextvars
+import copy
+import multiprocessing
+import os
+import random
+import sys
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import metadata
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alb_mixup.errors import InstallationError, SampleError
+
+Array = NDArray[np.generic]
+
+
+def check_installation(installed: Iterable[str]) -> None:
+    """Refuse two packages that both own `albumentations/`: each overwrote a part of the other's files.
+
+    Args:
+        installed: Names of installed distributions.
+
+    Raises:
+        InstallationError: Both are there.
+    """
+    if {"albumentations", "albumentationsx"} <= {name.lower() for name in installed}:
+        raise InstallationError(
+            "albumentations and albumentationsx are both installed and overwrite each other's files; keep one: "
+            "`pip uninstall albumentations albumentationsx`, then install the one you want (AlbumentationsX users "
+            "install alb-mixup with --no-deps)"
+        )
+
+
+def _installed(names: Sequence[str]) -> list[str]:
+    found = []
+    for name in names:
+        try:
+            metadata.distribution(name)
+        except metadata.PackageNotFoundError:
+            continue
+        found.append(name)
+    return found
+
+
+check_installation(_installed(["albumentations", "albumentationsx"]))
+
+import albumentations as A  # noqa: E402  (both at once may fail to import, with an error that explains nothing)
+from albumentations.core.transforms_interface import BasicTransform  # noqa: E402
+from albumentations.core.type_definitions import Targets  # noqa: E402
+
+_IS_X = hasattr(BasicTransform, "sample_parameters")
+
+BBOX_FORMATS = ("pascal_voc", "coco", "yolo", "albumentations", *(("cxcywh",) if _IS_X else ()))
+
+
+class _RecordTransform(A.DualTransform):  # type: ignore[misc, unused-ignore]
+    """What both have in common: `draw` makes a record, `mix` applies a record, just drawn or replayed."""
+
+    _targets = tuple(
+        target for target in Targets if target.name in {"IMAGE", "IMAGES", "MASK", "MASKS", "BBOXES", "KEYPOINTS"}
+    )
+    _supported_bbox_types = frozenset({"hbb", "obb"})
+
+    def draw(self, data: Mapping[str, Any], generator: np.random.Generator) -> dict[str, Any]:
+        """Draw the record of one application: JSON-safe, and all that `mix` needs besides data and reference."""
+        raise NotImplementedError
+
+    def mix(self, data: dict[str, Any], record: Mapping[str, Any]) -> dict[str, Any]:
+        """Apply a record to the targets of one sample."""
+        raise NotImplementedError
+
+    def update_transform_params(self, params: dict[str, Any], *_: Any, **__: Any) -> dict[str, Any]:
+        """Keep shapes, fill and interpolation out of the record: nothing there is drawn."""
+        return params
+
+    def apply_with_params(self, params: Any, *_: Any, **data: Any) -> dict[str, Any]:
+        """Apply a record: where both Albumentations arrive, after drawing and from replay."""
+        return self.mix(data, getattr(params, "params", params))
+
+
+if _IS_X:
+
+    class MixTransform(_RecordTransform):
+        """AlbumentationsX: one stream for a whole call, seeded for each DataLoader worker by X itself."""
+
+        def sample_parameters(self, params: Any, data: Any, targets: Any, sampling: Any) -> Any:
+            """Draw from the only generator that a seeded X pipeline repeats."""
+            record = self.draw(data, sampling.random_generator)
+            sampling.applied_overrides["ratio_range"] = [record["ratio"], record["ratio"]]
+            return A.SampledParams(params=record)
+
+        def get_applied_params(self) -> dict[str, Any]:
+            """Return the last record, without X's envelope; empty where the transform was not applied."""
+            return dict(super().get_applied_params().get("params", {}))
+
+else:
+
+    class MixTransform(_RecordTransform):  # type: ignore[no-redef]
+        """albumentations 2.0.8: it seeds every transform of a pipeline alike, and forked workers not at all."""
+
+        def __init__(self, p: float) -> None:
+            self._rank = 0  # among the transforms of this class in one pipeline
+            super().__init__(p=p)
+
+        def set_processors(self, processors: dict[str, Any]) -> None:
+            """Take the pipeline's processors; the pipeline hands them to its transforms one after the other."""
+            super().set_processors(processors)
+            rank = _pipeline_rank.next(processors)
+            if rank != self._rank:
+                self._rank = rank
+                self.set_random_seed(self.seed)
+
+        def set_random_seed(self, seed: int | None) -> None:
+            """Seed with the rank as well: two MixUps in one pipeline must not draw the same partner."""
+            self.seed = seed
+            words = None if seed is None else [seed, 1 + self._rank]
+            self.set_random_state(np.random.default_rng(words), random.Random(None if words is None else str(words)))
+
+        def set_random_state(self, random_generator: np.random.Generator, py_random: random.Random) -> None:
+            """Remember the process too: generators that arrive in another one are copies of its siblings'."""
+            super().set_random_state(random_generator, py_random)
+            self._process_id = os.getpid()
+
+        def should_apply(self, force_apply: bool = False) -> bool:
+            """Decide from a stream that no sibling worker has."""
+            if os.getpid() != self._process_id:
+                self._leave_siblings()
+            return bool(super().should_apply(force_apply))
+
+        def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+            """Draw from the transform's own generator."""
+            return self.draw(data, self.random_generator)
+
+        def _leave_siblings(self) -> None:
+            words = _worker_words()
+            self._process_id = os.getpid()
+            if words:
+                words = [int(self.random_generator.integers(2**63)), *words]
+                self.set_random_state(np.random.default_rng(words), random.Random(str(words)))
+
+    class _PipelineRank(threading.local):
+        """Counts the transforms that are handed one and the same processors."""
+
+        processors: object = None
+        rank = 0
+
+        def next(self, processors: object) -> int:
+            self.rank = self.rank + 1 if processors is self.processors else 0
+            self.processors = processors
+            return self.rank
+
+    _pipeline_rank = _PipelineRank()
+
+
+def _worker_words() -> list[int]:
+    """Name this worker process: by PyTorch's seed for worker and epoch, else by its place among its siblings."""
+    torch_data = sys.modules.get("torch.utils.data")  # looked up, not imported: no worker of PyTorch's without it
+    info = torch_data.get_worker_info() if torch_data else None
+    if info is not None:
+        return [info.seed]
+    return list(getattr(multiprocessing.current_process(), "_identity", ()))
+
+
+def bbox_format(processor: Any) -> str:
+    """Return the box format of a pipeline's bbox processor."""
+    return str(getattr(processor.params, "coord_format", None) or processor.params.format)
+
+
+def is_oriented(processor: Any) -> bool:
+    """Tell whether a pipeline's boxes carry an angle as their fifth column (AlbumentationsX)."""
+    return getattr(processor.params, "bbox_type", "hbb") == "obb"
+
+
+def to_internal(processor: Any, rows: Array, hw: tuple[int, int], row_format: str | None = None) -> Array:
+    """Convert annotation rows to what a pipeline holds inside: normalized xyxy, or x, y, z, angle, scale.
+
+    The processor's own conversion, so that its `clip` and `filter_invalid_bboxes` hold for references too; not its
+    `preprocess`, which on 2.0.8 overwrites its record of whether the user gave a list or an array.
+
+    Args:
+        processor: The pipeline's bbox or keypoints processor.
+        rows: (N, C) float32, coordinates first; may be written to.
+        hw: (height, width) of the image that the rows belong to.
+        row_format: Format of the coordinates; None: the pipeline's.
+
+    Returns:
+        (M, D) float32 rows, M <= N.
+
+    Raises:
+        ValueError: Albumentations finds a row invalid.
+    """
+    if row_format is not None and row_format != bbox_format(processor):
+        processor = copy.copy(processor)
+        processor.params = copy.copy(processor.params)
+        processor.params.format = processor.params.coord_format = row_format
+    shape = hw if _IS_X else {"height": hw[0], "width": hw[1]}
+    converted: Array = processor.check_and_convert(rows, shape, "to")
+    return converted
+
+
+def encode_labels(processor: Any, name: str, field: str, values: Array | list[Any], like: Any) -> Array:
+    """Encode a reference's label field as the pipeline encodes the primary's, new labels included.
+
+    Args:
+        processor: The pipeline's bbox or keypoints processor.
+        name: Target that the labels belong to, such as "bboxes".
+        field: Label field.
+        values: One label a row, (N,).
+        like: The primary's own container of this field where it had no rows (Albumentations then leaves it
+            unencoded, and the reference's labels decide what comes out); None where it had some.
+
+    Returns:
+        (N, 1) float32 column.
+
+    Raises:
+        SampleError: Numbers on one side, other labels on the other.
+    """
+    known = _label_metadata(processor, name, field)
+    labels = [value.item() if isinstance(value, np.generic) else value for value in values]
+    if known is None:
+        container = np.asarray(values) if isinstance(like, np.ndarray) else labels
+        return np.asarray(processor.label_manager.process_field(name, field, container), np.float32)
+    numeric = all(isinstance(label, Real) for label in labels)
+    if numeric != (known.encoder is None or known.encoder.is_numerical):
+        raise SampleError(
+            f"label field {field!r} must be numbers in both images or in neither, got {labels[:3]} from the reference; "
+            f"the primary's are {'other labels' if numeric else 'numbers'}"
+        )
+    if numeric:
+        return np.asarray(labels, np.float32).reshape(-1, 1)
+    # Not `process_field` here: on 2.0.8 it fits the encoder anew.
+    known.encoder.update(labels)
+    if known.dtype is not None and known.dtype.kind in "US":  # on 2.0.8, "<U3" would cut "platelets" to "pla"
+        known.dtype = np.result_type(known.dtype, np.asarray(labels).dtype)
+    return np.asarray(known.encoder.transform(labels), np.float32).reshape(-1, 1)
+
+
+def _label_metadata(processor: Any, name: str, field: str) -> Any:
+    """Return what the pipeline knows of a label field; None where the primary has no rows.
+
+    Not `metadata[name]`: it is a defaultdict, and X takes the entry that a look-up leaves for encoded rows.
+    """
+    return processor.label_manager.metadata.get(name, {}).get(field)
+
+
+def check_weights(processor: Any, name: str, field: str) -> None:
+    """Refuse weights that Albumentations would cut to whole numbers on their way out.
+
+    Raises:
+        SampleError: The primary's weights are no floats.
+    """
+    known = _label_metadata(processor, name, field)
+    if known is None or (known.is_numerical and (known.dtype is None or known.dtype.kind == "f")):
+        return
+    raise SampleError(
+        f"{field} must be a list of Python floats or a float array, got {known.dtype or 'a list of other objects'}: "
+        f"Albumentations would return the mixed weights cut to whole numbers; give "
+        f"`np.asarray({field}, dtype=np.float32)`"
+    )
+
+
+def renew_label_mappings(processor: Any) -> None:
+    """Let AlbumentationsX's keypoint `label_mapping` know labels that only the reference has."""
+    if hasattr(processor, "convert_label_mappings_to_encoded"):
+        processor.convert_label_mappings_to_encoded()
+
+
+def refuse_bindings(label_fields: Sequence[str]) -> None:
+    """Refuse AlbumentationsX's `instance_binding` and `frame_binding`, which have no place for added rows.
+
+    Raises:
+        SampleError: The pipeline uses one of them.
+    """
+    bound = [field for field in label_fields if field in {"_bbox_instance_id", "_kp_instance_id"}]
+    if bound:
+        raise SampleError(
+            "A.Compose(instance_binding=...) must not be set around MixUp: AlbumentationsX refuses rows that a transform "
+            "adds; give bboxes, masks and keypoints as targets of their own"
+        )
+    if _IS_X and getattr(_current_invocation(), "frame_state", None) is not None:
+        raise SampleError(
+            "A.Compose(frame_binding=...) must not be set around MixUp: the reference has no annotations for each "
+            "frame; apply MixUp to images without it"
+        )
+
+
+def _current_invocation() -> Any:
+    from albumentations.core.invocation import get_current_invocation  # noqa: PLC0415  (AlbumentationsX only)
+
+    return get_current_invocation()
+
+
+def run_pipeline(pipeline: Any, sample: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    """Run a pipeline of its own inside a transform, all of its randomness from one seed."""
+    if _IS_X:  # an empty context: within the outer call's, X would run this one as a part of the outer pipeline
+        run = contextvars.Context().run
+        return dict(run(lambda: pipeline(invocation_seed=seed, **sample)))
+    # Not `set_random_seed`: 2.0.8 would seed every transform alike, and a flip would follow each jitter.
+    pipeline.set_random_state(np.random.default_rng(seed), random.Random(seed))
+    return dict(pipeline(**sample))
+
+
+def only_printing() -> bool:
+    """Tell whether a caller wants a transform's dict for `repr`, which throws it away.
+
+    `repr(A.Compose(...))` calls its transforms' `to_dict_private`, as `A.to_dict` does. What cannot be serialized
+    must raise for the second and must not for the first, and nothing but the stack tells them apart.
+    """
+    frame = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code.co_name in {"__repr__", "indented_repr"}:
+            return True
+        frame = frame.f_back  # type: ignore[assignment]
+    return False

@@ -1,0 +1,70 @@
+"""Checks of constructor arguments: each returns the value in its plain Python form, or says what to give instead."""
+
+import math
+from collections.abc import Sequence
+from numbers import Real
+from typing import Any
+
+from alb_mixup.errors import ArgumentError
+
+
+def number(name: str, value: Any, constraint: str, *, low: float = -math.inf, high: float = math.inf) -> float:
+    """Return a finite number within [low, high]."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value) or not low <= value <= high:
+        raise ArgumentError(f"{name} must be {constraint}, got {value!r}")
+    return float(value)
+
+
+def pair(name: str, value: Any, constraint: str) -> tuple[Any, Any]:
+    """Return a sequence of two as a tuple."""
+    if isinstance(value, str) or not isinstance(value, Sequence) or len(value) != 2:
+        raise ArgumentError(f"{name} must be {constraint}, got {value!r}")
+    return value[0], value[1]
+
+
+def choice(name: str, value: Any, allowed: Sequence[Any]) -> Any:
+    """Return a value that is one of those allowed."""
+    if isinstance(value, bool) or value not in allowed:
+        raise ArgumentError(f"{name} must be one of {', '.join(map(str, allowed))}, got {value!r}")
+    return value
+
+
+def beta_parameters(alpha: Any) -> tuple[float, float]:
+    """Return Beta's (a, b) for `alpha`, a number or a pair."""
+    constraint = "a positive finite number or a pair of them, e.g. 1.5 for Beta(1.5, 1.5)"
+    both = (alpha, alpha) if isinstance(alpha, Real) else pair("alpha", alpha, constraint)
+    a, b = (number("alpha", value, constraint, low=math.nextafter(0.0, 1.0)) for value in both)
+    return a, b
+
+
+def ratio_range(value: Any) -> tuple[float, float] | None:
+    """Return the bounds of a uniform ratio, or None."""
+    if value is None:
+        return None
+    constraint = "None or a pair (low, high) with 0 <= low <= high <= 1, e.g. (0.45, 0.55)"
+    low, high = (number("ratio_range", v, constraint, low=0.0, high=1.0) for v in pair("ratio_range", value, constraint))
+    if low > high:
+        raise ArgumentError(f"ratio_range must be {constraint}, got {value!r}")
+    return low, high
+
+
+def fill_value(name: str, value: Any) -> float | list[float]:
+    """Return a fill: one number, or one for each channel."""
+    constraint = "a finite number, or one for each channel"
+    if isinstance(value, Sequence) and not isinstance(value, str) and len(value) > 0:
+        return [number(name, channel, constraint) for channel in value]
+    return number(name, value, constraint)
+
+
+def field_name(name: str, value: Any) -> str:
+    """Return a non-empty string."""
+    if not isinstance(value, str) or not value:
+        raise ArgumentError(f"{name} must be a non-empty string, got {value!r}")
+    return value
+
+
+def whole_number(name: str, value: Any) -> int:
+    """Return an int that is not negative."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ArgumentError(f"{name} must be a whole number of at least 0, got {value!r}")
+    return value

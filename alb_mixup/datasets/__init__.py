@@ -1,0 +1,8 @@
+"""Readers of labelled image datasets, each a sequence of samples for `A.Compose`."""
+
+from alb_mixup.datasets._sample import sample_dataset
+from alb_mixup.datasets._spec import from_spec
+from alb_mixup.datasets.base import DetectionDataset
+from alb_mixup.datasets.voc import VocDataset
+
+__all__ = ["DetectionDataset", "VocDataset", "from_spec", "sample_dataset"]

@@ -1,0 +1,38 @@
+"""From the small JSON-safe description of a dataset back to the dataset."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from alb_mixup.datasets._sample import sample_dataset
+from alb_mixup.datasets.base import DetectionDataset
+from alb_mixup.datasets.voc import VocDataset
+from alb_mixup.errors import SerializationError
+
+_BUILDERS: dict[str, Callable[..., DetectionDataset]] = {"VocDataset": VocDataset, "sample": sample_dataset}
+
+
+def from_spec(spec: Mapping[str, Any]) -> DetectionDataset:
+    """Build the dataset that `DetectionDataset.to_spec` described.
+
+    Args:
+        spec: what `to_spec` returned, also after a way through JSON or YAML. Only datasets of this package are
+            built, whatever it says.
+
+    Raises:
+        SerializationError: `spec` is no such description.
+        DatasetError: the dataset that it describes cannot be opened here, such as a folder that has moved.
+    """
+    if not isinstance(spec, Mapping):
+        raise SerializationError(f"spec must be a dict that to_spec returned; got {spec!r}.")
+    arguments = dict(spec)
+    name, annotated = arguments.pop("dataset", None), arguments.pop("annotated", False)
+    builder = _BUILDERS.get(name) if isinstance(name, str) else None
+    if builder is None:
+        raise SerializationError(f"spec['dataset'] must be one of {', '.join(map(repr, _BUILDERS))}; got {name!r}.")
+    try:
+        inspect.signature(builder).bind(**arguments)
+    except TypeError as error:
+        raise SerializationError(f"spec does not fit {name}: {error}; got {dict(spec)!r}.") from error
+    dataset = builder(**arguments)
+    return dataset.annotated() if annotated else dataset

@@ -1,0 +1,159 @@
+"""What makes an annotation invalid, and what is done about it: the same for every format."""
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alb_mixup.datasets._packed import PackedAnnotations, PackedStrings, offsets_of
+from alb_mixup.errors import AnnotationError, ArgumentError, InvalidAnnotationWarning
+
+OnInvalid = Literal["drop", "raise", "clip"]
+
+ROUNDING_PX = 1.0
+"""How far a box may reach over the image's edge before it is wrong: the 0-based and 1-based conventions and a
+rounded coordinate differ by no more."""
+
+_NAMED_IN_WARNING = 5
+
+
+class InvalidAnnotation(NamedTuple):
+    """One annotation that was found to be invalid.
+
+    Attributes:
+        file: the annotation file, POSIX, relative to the dataset's root.
+        object_index: the object's 0-based position in that file, None where the whole image is concerned.
+        reason: what is wrong, with the values found.
+    """
+
+    file: str
+    object_index: int | None
+    reason: str
+
+    def __str__(self) -> str:
+        where = self.file if self.object_index is None else f"{self.file}, object {self.object_index}"
+        return f"{where}: {self.reason}"
+
+
+class InvalidLog:
+    """Collects invalid annotations, or raises the first, as `on_invalid` says."""
+
+    def __init__(self, root: Path, on_invalid: OnInvalid) -> None:
+        if on_invalid not in get_args(OnInvalid):
+            raise ArgumentError(f"on_invalid must be 'drop', 'raise' or 'clip'; got {on_invalid!r}.")
+        self.clip = on_invalid == "clip"
+        self.records: list[InvalidAnnotation] = []
+        self._root = root
+        self._raise = on_invalid == "raise"
+
+    def add(self, file: str, object_index: int | None, reason: str) -> None:
+        """Record one invalid annotation.
+
+        Raises:
+            AnnotationError: `on_invalid` is `"raise"`.
+        """
+        record = InvalidAnnotation(file, object_index, reason)
+        if self._raise:
+            raise AnnotationError(
+                f"{self._root.as_posix()}/{record}. Correct the file, or pass on_invalid='drop' or 'clip'."
+            )
+        self.records.append(record)
+
+    def warn(self, stacklevel: int) -> None:
+        """Emit one `InvalidAnnotationWarning` for all that was recorded, if anything was."""
+        if not self.records:
+            return
+        first = "; ".join(str(record) for record in self.records[:_NAMED_IN_WARNING])
+        more = len(self.records) - _NAMED_IN_WARNING
+        done = "clipped, or dropped where nothing could be clipped" if self.clip else "dropped"
+        warnings.warn(
+            f"{len(self.records)} invalid annotations in {self._root.as_posix()} were {done}: {first}"
+            f"{f'; and {more} more' if more > 0 else ''}. "
+            "The dataset's .invalid lists all; on_invalid='raise' stops at the first.",
+            InvalidAnnotationWarning,
+            stacklevel=stacklevel + 1,
+        )
+
+
+@dataclass(frozen=True)
+class BoxTable:
+    """The boxes of a dataset as its reader found them, one row a box, before anything is checked.
+
+    Attributes:
+        image: int64 (m,), the number of the box's image.
+        object_index: int64 (m,), the object's 0-based position in its annotation file.
+        xyxy: float64 (m, 4), pixels, 0-based, half-open, corners ordered.
+        written: float64 (m, 4), the four numbers as the file has them, for messages.
+        class_ids: int32 (m,).
+        weights: float64 (m,).
+    """
+
+    image: NDArray[np.int64]
+    object_index: NDArray[np.int64]
+    xyxy: NDArray[np.float64]
+    written: NDArray[np.float64]
+    class_ids: NDArray[np.int32]
+    weights: NDArray[np.float64]
+
+
+def pack_valid(
+    table: BoxTable, *, files: list[str], annotation_files: list[str], sizes: NDArray[np.int32], log: InvalidLog
+) -> PackedAnnotations:
+    """Check every box, log the invalid, and pack what is left.
+
+    Args:
+        table: the boxes, grouped by image in ascending order.
+        files: n image paths, relative to the dataset's root.
+        annotation_files: n paths for messages, relative to the dataset's root.
+        sizes: int32 (n, 2), heights and widths.
+        log: takes what is invalid, and says whether boxes may be clipped.
+    """
+    clipped, reach = clip_boxes(table.xyxy, sizes[table.image])
+    boxes = clipped.astype(np.float32)
+    with np.errstate(over="ignore"):  # becomes inf, which is refused below
+        weights = table.weights.astype(np.float32)
+    finite = np.isfinite(table.xyxy).all(axis=1)
+    had_area = (table.xyxy[:, 2:] > table.xyxy[:, :2]).all(axis=1)
+    has_area = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+    weighted = np.isfinite(weights) & (weights >= 0)
+    inside = reach <= ROUNDING_PX
+    for row in np.flatnonzero(~(finite & has_area & weighted & inside)):
+        height, width = sizes[table.image[row]]
+        box = ", ".join(f"{value:g}" for value in table.written[row])
+        if not finite[row]:
+            reason = f"box [{box}] is not finite"
+        elif not had_area[row]:
+            reason = f"box [{box}] has no area"
+        elif not (inside[row] and has_area[row]):
+            reason = f"box [{box}] reaches {reach[row]:g} px beyond its image, {width} px wide and {height} px high"
+        else:
+            reason = f"weight {table.weights[row]:g} is negative or not finite"
+        log.add(annotation_files[table.image[row]], int(table.object_index[row]), reason)
+    keep = finite & has_area & weighted & (inside | log.clip)
+    return PackedAnnotations(
+        files=PackedStrings.pack(files),
+        sizes=sizes,
+        offsets=offsets_of(np.bincount(table.image[keep], minlength=len(files))),
+        boxes=boxes[keep],
+        class_ids=table.class_ids[keep],
+        weights=weights[keep],
+    )
+
+
+def clip_boxes(xyxy: NDArray[np.float64], sizes: NDArray[np.int32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Clip boxes to their images.
+
+    Args:
+        xyxy: float64 (m, 4), pixels.
+        sizes: int32 (m, 2), height and width of each box's image.
+
+    Returns:
+        The clipped boxes, float64 (m, 4), and how far each reached out, in pixels, float64 (m,). NaN stays NaN.
+    """
+    clipped = np.clip(xyxy, 0.0, sizes[:, [1, 0, 1, 0]])
+    with np.errstate(invalid="ignore"):  # inf - inf, for a box that is refused anyway
+        reach = np.abs(xyxy - clipped).max(axis=1, initial=0.0)
+    return clipped, reach

@@ -1,0 +1,163 @@
+"""The face that every dataset of this package shows."""
+
+import copy
+import operator
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from alb_mixup.datasets._image import read_image
+from alb_mixup.datasets._packed import PackedAnnotations
+from alb_mixup.datasets._validate import InvalidAnnotation
+from alb_mixup.errors import ArgumentError
+
+_Dataset = TypeVar("_Dataset", bound="DetectionDataset")
+
+
+class DetectionDataset(Sequence[dict[str, Any]]):
+    """Labelled images on disk, as a sequence of samples that go straight into an `A.Compose`.
+
+    The base of every reader: build a `VocDataset` or another of its subclasses rather than this.
+
+    `dataset[i]` reads and decodes image `i` and returns a dict of fresh objects that the caller may write to:
+
+    - `image`: uint8 (H, W, 3), RGB.
+    - `bboxes`: float32 (N, 4), in `bbox_format`.
+    - `labels`: list of N class names. Names rather than ids, so that two datasets whose classes come in another
+      order can be mixed without a wrong label.
+    - `mixup_weight`: float32 (N,), 1.0 each unless the annotation carries a weight of its own.
+
+    It raises `ImageReadError` where the image is missing, cut short, not an image, or of another size than its
+    annotation says.
+
+    The annotations are read and checked once, when the dataset is built, and are kept in flat arrays that forked
+    workers share; images are read on every access. Datasets can be pickled, and `to_spec` describes them in JSON.
+
+    Attributes:
+        bbox_format: the format of `bboxes`, as `A.BboxParams` names it. `"pascal_voc"`: x_min, y_min, x_max, y_max
+            in pixels, 0-based, half-open (a box over the whole image is 0, 0, W, H).
+        root: the dataset's folder, absolute.
+        split: the split that was asked for, or None.
+        classes: the class names; the part returned by `annotated` has the same.
+        invalid: everything invalid that was found, each with `file`, `object_index` (or None) and `reason`.
+    """
+
+    bbox_format = "pascal_voc"
+
+    def __init__(
+        self,
+        *,
+        root: Path,
+        split: str | None,
+        classes: Sequence[str],
+        annotations: PackedAnnotations,
+        invalid: Sequence[InvalidAnnotation],
+        spec: Mapping[str, Any],
+    ) -> None:
+        self.root = root
+        self.split = split
+        self.classes = tuple(classes)
+        self.invalid = tuple(invalid)
+        self._annotations = annotations
+        self._images = np.arange(len(annotations.sizes))
+        self._spec = dict(spec)
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    # Sequence asks for slices too; a slice of samples would decode every image at once.
+    def __getitem__(self, index: int) -> dict[str, Any]:  # type: ignore[override]
+        image = read_image(self.image_path(index), self.image_size(index))
+        return {"image": image, **self.annotations(index)}
+
+    def annotations(self, index: int) -> dict[str, Any]:
+        """What `dataset[index]` holds except `image`, without decoding it.
+
+        Args:
+            index: the image's position; negative ones count from the end.
+
+        Returns:
+            `bboxes` float32 (N, 4) in `bbox_format`, `labels` list of N names, `mixup_weight` float32 (N,).
+
+        Raises:
+            IndexError: there is no such image.
+        """
+        packed = self._annotations
+        rows = packed.rows(self._image_number(index))
+        return {
+            "bboxes": packed.boxes[rows].copy(),
+            "labels": [self.classes[class_id] for class_id in packed.class_ids[rows]],
+            "mixup_weight": packed.weights[rows].copy(),
+        }
+
+    def image_path(self, index: int) -> Path:
+        """The file of image `index`, absolute.
+
+        Raises:
+            IndexError: there is no such image.
+        """
+        return self.root / self._annotations.files[self._image_number(index)]
+
+    def image_size(self, index: int) -> tuple[int, int]:
+        """Height and width of image `index` in pixels, as its annotation states them, without decoding it.
+
+        Raises:
+            IndexError: there is no such image.
+        """
+        height, width = self._annotations.sizes[self._image_number(index)]
+        return int(height), int(width)
+
+    def annotated(self: _Dataset) -> _Dataset:
+        """The part of the dataset whose images have boxes: the same class, sharing the same arrays."""
+        part = copy.copy(self)
+        part._images = self._images[self._boxes_per_image() > 0]
+        part._spec = {**self._spec, "annotated": True}
+        return part
+
+    def to_spec(self) -> dict[str, Any]:
+        """A small description in plain JSON types, from which `from_spec` builds the same dataset again."""
+        return copy.deepcopy(self._spec)
+
+    def __repr__(self) -> str:
+        split = "" if self.split is None else f", split={self.split!r}"
+        return (
+            f"{type(self).__name__}(root={self.root.as_posix()!r}{split}, images={len(self)}, "
+            f"boxes={self._boxes_per_image().sum()}, classes={len(self.classes)})"
+        )
+
+    def _boxes_per_image(self) -> Any:
+        return np.diff(self._annotations.offsets)[self._images]
+
+    def _image_number(self, index: int) -> int:
+        position = operator.index(index)
+        if not -len(self) <= position < len(self):
+            raise IndexError(f"index {position} is out of range for a dataset of {len(self)} images.")
+        return int(self._images[position])
+
+
+def absolute_root(root: str | os.PathLike[str]) -> Path:
+    """The dataset's folder as an absolute path, which stays right when the working directory changes.
+
+    Raises:
+        ArgumentError: `root` is no path.
+    """
+    if not isinstance(root, (str, os.PathLike)):
+        raise ArgumentError(f"root must be the path of a folder, a str or Path; got {root!r}.")
+    return Path(os.path.abspath(root))
+
+
+def checked_classes(classes: Sequence[str] | None) -> tuple[str, ...] | None:
+    """The user's class names as a tuple, or None where the data is to say.
+
+    Raises:
+        ArgumentError: `classes` is a single str, is empty, repeats a name, or holds something else than str.
+    """
+    if classes is None:
+        return None
+    names = () if isinstance(classes, str) else tuple(classes)
+    if not names or len(set(names)) < len(names) or not all(isinstance(name, str) for name in names):
+        raise ArgumentError(f"classes must be a sequence of different class names, or None; got {classes!r}.")
+    return names

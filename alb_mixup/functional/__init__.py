@@ -1,0 +1,1 @@
+"""Pure kernels: no validation, no randomness, no Albumentations. Inputs are never written to."""

@@ -1,0 +1,204 @@
+"""Where the reference lies on the canvas, and what that does to its pixels, boxes and keypoints."""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, get_args
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.generic]
+FitMode = Literal["contain", "cover", "stretch", "canvas"]
+FIT_MODES: tuple[str, ...] = get_args(FitMode)
+
+# Boxes travel as normalized float32: at 4,000 pixels that is worth 5e-4 of one. What is thinner than this after a crop
+# is rounding noise of a box that ends on the border, not something to detect.
+_NOTHING_LEFT_PX = 1e-3
+
+
+_MOVES_BYTES = frozenset({cv2.INTER_NEAREST, cv2.INTER_NEAREST_EXACT})
+_SAME_SIZE = {1: np.uint8, 2: np.uint16, 4: np.int32, 8: np.float64}
+
+
+class Placement(NamedTuple):
+    """How one image lies on a canvas: resized to `size_hw`, its top-left pixel at (`top`, `left`).
+
+    Attributes:
+        canvas_hw: (height, width) of the canvas, in pixels.
+        size_hw: (height, width) that the image is resized to, in pixels.
+        top: Row of the image's first row on the canvas; negative where the image is cropped.
+        left: Column of the image's first column on the canvas; negative where the image is cropped.
+    """
+
+    canvas_hw: tuple[int, int]
+    size_hw: tuple[int, int]
+    top: int = 0
+    left: int = 0
+
+    @property
+    def crops(self) -> bool:
+        """Whether the canvas cuts a part of the image off."""
+        return self.size_hw[0] > self.canvas_hw[0] or self.size_hw[1] > self.canvas_hw[1]
+
+
+def place(primary_hw: tuple[int, int], reference_hw: tuple[int, int], fit_mode: str) -> tuple[Placement, Placement]:
+    """Place the primary and the reference on their common canvas.
+
+    Args:
+        primary_hw: (height, width) of the primary image.
+        reference_hw: (height, width) of the reference image.
+        fit_mode: "contain" (letterbox), "cover" (centre crop), "stretch", or "canvas" (neither image scaled, both at
+            the top left of a canvas that holds them: the rule of arXiv 1902.04103).
+
+    Returns:
+        Placement of the primary and of the reference. Sides are rounded to the nearest pixel, halves up; an odd pixel
+        left over is at the bottom or right.
+    """
+    if fit_mode == "canvas":
+        canvas = (max(primary_hw[0], reference_hw[0]), max(primary_hw[1], reference_hw[1]))
+        return Placement(canvas, primary_hw), Placement(canvas, reference_hw)
+    height, width = primary_hw
+    scales = height / reference_hw[0], width / reference_hw[1]
+    if fit_mode == "contain":
+        scale = min(scales)
+        size = max(1, _nearest(reference_hw[0] * scale)), max(1, _nearest(reference_hw[1] * scale))
+    elif fit_mode == "cover":
+        scale = max(scales)
+        size = max(height, _nearest(reference_hw[0] * scale)), max(width, _nearest(reference_hw[1] * scale))
+    else:
+        size = primary_hw
+    top, left = _centre(height, size[0]), _centre(width, size[1])
+    return Placement(primary_hw, primary_hw), Placement(primary_hw, size, top, left)
+
+
+def _nearest(value: float) -> int:
+    return int(value + 0.5)
+
+
+def _centre(canvas: int, side: int) -> int:
+    """Offset that centres `side`: an odd pixel over, empty or cropped, goes to the far end."""
+    return (canvas - side) // 2 if side <= canvas else -((side - canvas) // 2)
+
+
+def fit_image(image: Array, placement: Placement, fill: float | Sequence[float], interpolation: int) -> Array:
+    """Lay an image or a mask onto its canvas.
+
+    Args:
+        image: (H, W) or (H, W, C) for any C, of a dtype that OpenCV resizes (uint8, uint16, int16, float32, float64);
+            with nearest neighbour, of any dtype.
+        placement: Where it goes.
+        fill: Value, or one per channel, where the image does not reach.
+        interpolation: OpenCV flag.
+
+    Returns:
+        Array of `placement.canvas_hw` and the dtype and channels of `image`; `image` itself where nothing is to do.
+
+    Raises:
+        cv2.error: OpenCV does not resize this dtype with this interpolation.
+    """
+    (height, width), (size_h, size_w) = placement.canvas_hw, placement.size_hw
+    if placement.size_hw == placement.canvas_hw == image.shape[:2]:
+        return image
+    if size_h >= height and size_w >= width:
+        resized = _resize(image, placement.size_hw, interpolation)
+        return resized[-placement.top : height - placement.top, -placement.left : width - placement.left]
+    canvas = np.empty((height, width, *image.shape[2:]), image.dtype)
+    bottom, right = placement.top + size_h, placement.left + size_w
+    _fill_around(canvas, (placement.top, bottom), (placement.left, right), fill)
+    canvas[placement.top : bottom, placement.left : right] = _resize(image, placement.size_hw, interpolation)
+    return canvas
+
+
+def _fill_around(canvas: Array, rows: tuple[int, int], cols: tuple[int, int], fill: float | Sequence[float]) -> None:
+    """Write `fill` outside rows x cols, a whole row of pixels at a time: broadcasting C values a pixel is far slower."""
+    pixels = np.empty(canvas.shape[1:], canvas.dtype)
+    pixels[...] = fill
+    canvas[: rows[0]] = pixels
+    canvas[rows[1] :] = pixels
+    canvas[rows[0] : rows[1], : cols[0]] = pixels[: cols[0]]
+    canvas[rows[0] : rows[1], cols[1] :] = pixels[cols[1] :]
+
+
+def _resize(image: Array, size_hw: tuple[int, int], interpolation: int) -> Array:
+    if image.shape[:2] == size_hw:
+        return image
+    limit = 4 if interpolation == cv2.INTER_AREA else 512  # channels that OpenCV resizes at once
+    if image.ndim == 3 and image.shape[2] > limit:
+        parts = [_resize(image[..., i : i + limit], size_hw, interpolation) for i in range(0, image.shape[2], limit)]
+        return np.concatenate(parts, axis=2)
+    values = np.ascontiguousarray(image)
+    if interpolation in _MOVES_BYTES:  # so any dtype of that size will do: OpenCV has no bool, and mangles int64
+        values = values.view(_SAME_SIZE.get(image.dtype.itemsize, image.dtype))
+    resized = cv2.resize(values, size_hw[::-1], interpolation=interpolation)
+    return resized.reshape(*size_hw, *image.shape[2:]).view(image.dtype)  # OpenCV drops a last axis of 1
+
+
+def fit_bboxes(bboxes: Array, placement: Placement) -> Array:
+    """Move boxes with the image that they belong to; where it is cropped, clip them and drop those with nothing left.
+
+    Args:
+        bboxes: (N, 4+) normalized xyxy of the image, further columns untouched.
+        placement: Where the image goes.
+
+    Returns:
+        New (M, 4+) array of the same dtype, normalized xyxy of the canvas, M <= N.
+    """
+    moved = _affine(bboxes, placement)
+    if not placement.crops:
+        return moved.astype(bboxes.dtype)
+    moved[:, :4] = moved[:, :4].clip(0.0, 1.0)
+    height, width = placement.canvas_hw
+    sides = (moved[:, 2:4] - moved[:, :2]) * (width, height)
+    return moved[(sides > _NOTHING_LEFT_PX).all(axis=1)].astype(bboxes.dtype)
+
+
+def fit_oriented_bboxes(bboxes: Array, placement: Placement) -> Array:
+    """Move oriented boxes with their image; where it is cropped, drop those that lie outside of the canvas.
+
+    They are not clipped: what is left of a rotated rectangle is no rectangle. Angles are true only where both axes
+    scale alike, so "stretch" must not come here.
+
+    Args:
+        bboxes: (N, 5+) normalized xyxy of the unrotated rectangle and its angle in degrees, further columns untouched.
+        placement: Where the image goes.
+
+    Returns:
+        New (M, 5+) array of the same dtype, M <= N.
+    """
+    moved = _affine(bboxes, placement)
+    if not placement.crops:
+        return moved.astype(bboxes.dtype)
+    pixels = moved[:, :4] * (placement.canvas_hw[::-1] * 2)
+    centres, halves = (pixels[:, :2] + pixels[:, 2:]) / 2, (pixels[:, 2:] - pixels[:, :2]) / 2
+    cosines, sines = np.abs(np.cos(np.deg2rad(moved[:, 4]))), np.abs(np.sin(np.deg2rad(moved[:, 4])))
+    reach = np.stack([halves[:, 0] * cosines + halves[:, 1] * sines, halves[:, 0] * sines + halves[:, 1] * cosines], 1)
+    far = np.array(placement.canvas_hw[::-1]) - _NOTHING_LEFT_PX
+    inside = (centres + reach > _NOTHING_LEFT_PX) & (centres - reach < far)
+    return moved[inside.all(axis=1)].astype(bboxes.dtype)
+
+
+def _affine(bboxes: Array, placement: Placement) -> NDArray[np.float64]:
+    (height, width), (size_h, size_w) = placement.canvas_hw, placement.size_hw
+    moved = bboxes.astype(np.float64)
+    moved[:, [0, 2]] = (moved[:, [0, 2]] * size_w + placement.left) / width
+    moved[:, [1, 3]] = (moved[:, [1, 3]] * size_h + placement.top) / height
+    return moved
+
+
+def fit_keypoints(keypoints: Array, source_hw: tuple[int, int], placement: Placement) -> Array:
+    """Move keypoints with the image that they belong to; those outside of the canvas stay, as after any crop.
+
+    Args:
+        keypoints: (N, 5+) columns x, y, z, angle, scale in pixels of the image, further columns untouched.
+        source_hw: (height, width) of the image.
+        placement: Where the image goes.
+
+    Returns:
+        New (N, 5+) array of the same dtype, in pixels of the canvas; the scale column by the larger of both scales.
+    """
+    scale_y, scale_x = placement.size_hw[0] / source_hw[0], placement.size_hw[1] / source_hw[1]
+    moved = keypoints.astype(np.float64)
+    moved[:, 0] = moved[:, 0] * scale_x + placement.left
+    moved[:, 1] = moved[:, 1] * scale_y + placement.top
+    moved[:, 4] *= max(scale_x, scale_y)
+    return moved.astype(keypoints.dtype)

@@ -1,0 +1,41 @@
+"""Boxes of two images in one array, each with its own image's share in a weight column."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.generic]
+
+
+def join_rows(primary: Array, reference: Array) -> Array:
+    """Concatenate annotation rows; a primary without rows may lack the label columns (Albumentations drops them).
+
+    Args:
+        primary: (N, C) rows.
+        reference: (M, C) rows.
+
+    Returns:
+        New (N + M, C) array in the primary's dtype, the primary's rows first.
+    """
+    if len(primary) == 0:
+        return reference.astype(primary.dtype)
+    return np.concatenate([primary, reference.astype(primary.dtype)])
+
+
+def weigh_rows(rows: Array, n_primary: int, column: int, ratio: float) -> Array:
+    """Multiply the weight of each row by its image's share: the primary's by `ratio`, the others by `1 - ratio`.
+
+    So weights that came in compose: a pseudo-label's confidence, or the share of an earlier MixUp.
+
+    Args:
+        rows: (N, C) rows, the primary's first.
+        n_primary: How many rows are the primary's.
+        column: Index of the weight column.
+        ratio: Share of the primary image in [0, 1].
+
+    Returns:
+        New (N, C) array.
+    """
+    weighted = rows.copy()
+    weighted[:n_primary, column] *= ratio
+    weighted[n_primary:, column] *= 1.0 - ratio
+    return weighted

@@ -1,0 +1,329 @@
+"""Draw samples with their boxes, labels and weights (matplotlib, the `cli` extra).
+
+matplotlib is imported when something is drawn, never when this module is: `import alb_mixup` does not need it.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from alb_mixup.errors import ArgumentError, InstallationError, SampleError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["MixTriple", "plot", "plot_mixes"]
+
+# Okabe & Ito's colours, which people with any colour vision tell apart (https://jfly.uni-koeln.de/color/).
+PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#F0E442", "#000000")
+BBOX_FORMATS = ("pascal_voc", "coco", "yolo", "albumentations", "cxcywh")
+
+_TAG_SHARE = 0.2  # of the picture: more tags than this hide what they name
+_DPI = 150  # of a page; what follows is in inches
+_CARD_WIDTH = 4.0
+_GAP = 0.05  # between the pictures of a card
+_CAPTION = 0.2
+_MARGIN = 0.2  # around the page and between cards
+
+_colors: dict[str, str] = {}
+
+
+class MixTriple(NamedTuple):
+    """One mix and where it came from, as `plot_mixes` draws it.
+
+    Attributes:
+        primary: the sample that went in.
+        partner: the sample that was drawn from the reference.
+        mixed: the sample that came out.
+        ratio: λ in [0, 1], the primary's share.
+        primary_name: short name of the primary, such as "#3".
+        partner_name: short name of the partner.
+    """
+
+    primary: Mapping[str, Any]
+    partner: Mapping[str, Any]
+    mixed: Mapping[str, Any]
+    ratio: float
+    primary_name: str
+    partner_name: str
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """A checked sample: (H, W) or (H, W, 3) pixels, boxes as absolute xyxy and degrees, one name and tag each."""
+
+    image: NDArray[Any]
+    xyxy: NDArray[np.float64]
+    angles: NDArray[np.float64]
+    names: list[str]
+    tags: list[str]
+    weights: NDArray[np.float64]
+
+
+def plot(sample: Mapping[str, Any], ax: Axes | None = None, *, bbox_format: str = "pascal_voc") -> Axes:
+    """Draw a sample's image with its boxes, labels and MixUp weights.
+
+    A class has the same colour in every picture of a process. A lighter weight makes a thinner and paler box. Tags
+    read "RBC 0.37"; where they would hide the picture or each other, the smaller boxes go without.
+
+    Args:
+        sample: What goes into a pipeline or comes out of it. `image` is an array of (H, W), (H, W, 1), (H, W, 3) RGB
+            or (H, W, 4), whose fourth channel is not drawn; uint8 in 0 to 255 or float in 0 to 1. `bboxes`, if any,
+            are (N, 4), or (N, 5) with an angle in degrees as AlbumentationsX has it; `labels` are N strings or
+            integers; `mixup_weight` is N weights, of which 1 and more are drawn alike.
+        ax: Where to draw; a new pyplot figure if None.
+        bbox_format: How to read the boxes: "pascal_voc", "coco", "yolo", "albumentations" or "cxcywh".
+
+    Returns:
+        The axes. They hold one Rectangle a box, in the order of `bboxes`, in pixels from the image's top left corner.
+
+    Raises:
+        ArgumentError: If `bbox_format` is unknown.
+        SampleError: If the sample's image, boxes, labels or weights cannot be drawn.
+        InstallationError: If matplotlib is missing.
+    """
+    _require_matplotlib()
+    scene = _scene(sample, bbox_format)
+    if ax is None:
+        ax = _new_axes(scene.image)
+    _draw(ax, scene)
+    _draw_tags(ax, scene)
+    return ax
+
+
+def plot_mixes(mixes: Iterable[MixTriple], *, title: str = "", bbox_format: str = "pascal_voc") -> Figure:
+    """Draw a page of mixes, each beside the two originals that it was made from.
+
+    Args:
+        mixes: At least one. Only reduced copies of the images are kept, so a generator of large ones needs
+            little memory.
+        title: A line at the top of the page.
+        bbox_format: How to read the boxes of all samples, as in `plot`.
+
+    Returns:
+        A figure that pyplot does not know: nothing to close, and no display needed. `figure.savefig` writes it.
+
+    Raises:
+        ArgumentError: If `mixes` is empty or `bbox_format` is unknown.
+        SampleError: If a sample cannot be drawn.
+        InstallationError: If matplotlib is missing.
+    """
+    _require_matplotlib()
+    cards = [_card(mix, bbox_format) for mix in mixes]
+    if not cards:
+        raise ArgumentError("mixes must hold at least one mix; got none. Pass an iterable of MixTriple")
+    names = sorted({name for card in cards for name in card.mixed.names + card.primary.names + card.partner.names})
+    colors = [_color(name) for name in names]  # in a fixed order: no pick decides which class comes first
+    page = _Page(cards)
+    _draw_header(page, title, [(name, color) for name, color in zip(names, colors, strict=True) if name])
+    for index, card in enumerate(cards):
+        _draw_card(page, card, index)
+    return page.figure
+
+
+def _require_matplotlib() -> None:
+    try:
+        import matplotlib  # noqa: F401, PLC0415
+    except ImportError as error:
+        raise InstallationError(
+            'plotting needs matplotlib, which is not installed: pip install "alb-mixup[cli]"'
+        ) from error
+
+
+# ------------------------------------------------------------------------------------------ reading a sample
+
+
+def _scene(sample: Mapping[str, Any], bbox_format: str) -> _Scene:
+    if bbox_format not in BBOX_FORMATS:
+        raise ArgumentError(f"bbox_format must be one of {', '.join(BBOX_FORMATS)}; got {bbox_format!r}")
+    if not isinstance(sample, Mapping) or "image" not in sample:
+        got = f"keys {sorted(map(str, sample))}" if isinstance(sample, Mapping) else type(sample).__name__
+        raise SampleError(f"sample must be a dict with an 'image', as a pipeline takes and returns it; got {got}")
+    image = _pixels(sample["image"])
+    xyxy, angles = _boxes(sample.get("bboxes"), bbox_format, image.shape[:2])
+    labels = _column(sample, "labels", len(xyxy))
+    weights = _column(sample, "mixup_weight", len(xyxy))
+    names = [""] * len(xyxy) if labels is None else [_name(label) for label in labels]
+    shares = np.ones(len(xyxy)) if weights is None else _weights(weights)
+    tags = names if weights is None else [f"{name} {w:.2f}".strip() for name, w in zip(names, shares, strict=True)]
+    return _Scene(image, xyxy, angles, names, tags, shares)
+
+
+def _pixels(image: object) -> NDArray[Any]:
+    """Check the image and take what can be drawn of it: (H, W) or (H, W, 3), uint8 or float32 in 0 to 1."""
+    if not isinstance(image, np.ndarray):
+        raise SampleError(f"image must be a numpy array of (H, W) or (H, W, C); got {type(image).__name__}")
+    if image.size == 0 or image.ndim not in {2, 3} or (image.ndim == 3 and image.shape[2] not in {1, 3, 4}):
+        raise SampleError(
+            f"image must be (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) to be drawn; got shape {image.shape}. "
+            "Choose three channels, or move them last"
+        )
+    if image.ndim == 3:
+        image = image[..., 0] if image.shape[2] == 1 else image[..., :3]
+    if image.dtype == np.uint8:
+        return image
+    if not np.issubdtype(image.dtype, np.floating):
+        raise SampleError(f"image must be uint8 in 0 to 255 or float in 0 to 1 to be drawn; got dtype {image.dtype}")
+    low, high = float(image.min()), float(image.max())
+    if not (low >= -0.5 and high <= 1.5):  # interpolation overshoots a little; NaN is caught too
+        raise SampleError(
+            f"image as {image.dtype} must be in 0 to 1; got {low:g} to {high:g}. Rescale it, or plot before Normalize"
+        )
+    return np.clip(image, 0, 1, dtype=np.float32)
+
+
+def _boxes(bboxes: Any, bbox_format: str, hw: Sequence[int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Read boxes of any format as absolute xyxy (N, 4) and angles in degrees (N,)."""
+    try:
+        rows = np.array([] if bboxes is None else bboxes, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise SampleError(f"bboxes must be rows of numbers, all of one length; {error}") from error
+    if rows.size == 0:
+        return np.zeros((0, 4)), np.zeros(0)
+    if rows.ndim != 2 or rows.shape[1] not in {4, 5} or not np.isfinite(rows).all():
+        raise SampleError(
+            "bboxes must be finite and of shape (N, 4), or (N, 5) with an angle in degrees; "
+            f"got shape {rows.shape}, {np.count_nonzero(~np.isfinite(rows))} values not finite. "
+            "Class ids belong into labels"
+        )
+    xyxy = rows[:, :4]
+    if bbox_format in {"yolo", "cxcywh"}:
+        xyxy[:, :2] -= xyxy[:, 2:] / 2
+    if bbox_format in {"yolo", "cxcywh", "coco"}:
+        xyxy[:, 2:] += xyxy[:, :2]
+    if bbox_format in {"yolo", "albumentations"}:
+        xyxy *= [hw[1], hw[0], hw[1], hw[0]]
+    return xyxy, rows[:, 4] if rows.shape[1] == 5 else np.zeros(len(rows))
+
+
+def _column(sample: Mapping[str, Any], key: str, count: int) -> list[Any] | None:
+    values = sample.get(key)
+    if values is None:
+        return None
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise SampleError(f"{key} must be a list or array with one value a box; got {type(values).__name__}")
+    column = list(values)
+    if len(column) != count:
+        raise SampleError(f"{key} must have one value a box; got {len(column)} for {count} boxes")
+    return column
+
+
+def _weights(values: list[Any]) -> NDArray[np.float64]:
+    try:
+        weights = np.array(values, dtype=np.float64).reshape(len(values))
+    except (TypeError, ValueError) as error:
+        raise SampleError(f"mixup_weight must be one number a box; {error}") from error
+    if not (np.isfinite(weights) & (weights >= 0)).all():
+        raise SampleError(f"mixup_weight must be finite and at least 0; got {weights.tolist()}")
+    return weights
+
+
+def _name(label: Any) -> str:
+    """Write a class name on one short line; the floats that Albumentations makes of integer labels are integers."""
+    text = f"{label:g}" if isinstance(label, float | np.floating) else str(label)
+    text = " ".join(text.split())
+    return text if len(text) <= _NAME_LENGTH else text[: _NAME_LENGTH - 1] + "…"
+
+
+def _reduced(scene: _Scene, side: int) -> _Scene:
+    """Shrink a scene, boxes included, until no side of its image is longer than `side` pixels."""
+    height, width = scene.image.shape[:2]
+    scale = side / max(height, width)
+    if scale >= 1:
+        return scene
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    image = cv2.resize(scene.image, size, interpolation=cv2.INTER_AREA)
+    return replace(scene, image=image, xyxy=scene.xyxy * [size[0] / width, size[1] / height] * 2)
+
+
+# ------------------------------------------------------------------------------------------ drawing a scene
+
+
+def _color(name: str) -> str:
+    """Choose the colour of a class, once a process.
+
+    The name alone decides where in the palette to look first, which keeps colours from run to run; a colour is
+    given twice only when all are taken.
+    """
+    if name not in _colors:
+        start = zlib.crc32(name.encode()) % len(PALETTE)
+        choices = PALETTE[start:] + PALETTE[:start]
+        taken = set(_colors.values())
+        _colors[name] = next((color for color in choices if color not in taken), choices[0])
+    return _colors[name]
+
+
+def _new_axes(image: NDArray[Any]) -> Axes:
+    from matplotlib import pyplot as plt  # noqa: PLC0415
+
+    height, width = image.shape[:2]
+    inches = 8.0 / max(height, width)
+    _, ax = plt.subplots(
+        figsize=(max(width * inches, 2.0), max(height * inches, 2.0)),
+        gridspec_kw={"left": 0.01, "right": 0.99, "bottom": 0.01, "top": 0.93},
+    )
+    return ax
+
+
+def _inches_wide(ax: Axes) -> float:
+    ax.apply_aspect()
+    return float(ax.get_window_extent().width / ax.figure.dpi)
+
+
+def _draw(ax: Axes, scene: _Scene) -> None:
+    """Draw the image and its boxes, heavy boxes over light ones."""
+    from matplotlib.patches import Rectangle  # noqa: PLC0415
+    from matplotlib.patheffects import withStroke  # noqa: PLC0415
+
+    height, width = scene.image.shape[:2]
+    # The extent puts coordinate 0 on the outer edge of the first pixel, as boxes have it, not on its centre.
+    ax.imshow(scene.image, cmap="gray", vmin=0, vmax=_white(scene.image), extent=(0, width, height, 0), aspect="equal")
+    ax.set(xticks=[], yticks=[], xlim=(0, width), ylim=(height, 0))
+    ax.spines[:].set_visible(False)
+    unit = float(np.clip(_inches_wide(ax) / 5, 0.4, 1))
+    for (left, top, right, bottom), angle, name, weight in zip(
+        scene.xyxy, scene.angles, scene.names, np.minimum(scene.weights, 1), strict=True
+    ):
+        line = unit * (0.6 + 1.9 * weight)
+        halo = withStroke(linewidth=line + 1.6 * unit, foreground="white", alpha=0.15 + 0.45 * weight)
+        ax.add_patch(
+            Rectangle(
+                (left, top),
+                right - left,
+                bottom - top,
+                angle=angle,
+                rotation_point="center",
+                fill=False,
+                edgecolor=_color(name),
+                linewidth=line,
+                alpha=0.35 + 0.65 * weight,
+                zorder=2 + weight,
+                path_effects=[halo],
+            )
+        )
+
+
+def _white(image: NDArray[Any]) -> float:
+    return 255.0 if image.dtype == np.uint8 else 1.0
+
+
+def _draw_tags(ax: Axes, scene: _Scene) -> None:
+    """Write the boxes' tags where there is room, the largest boxes first."""
+    scale = _inches_wide(ax) * ax.figure.dpi / scene.image.shape[1]
+    area = scale**2 * scene.image.shape[0] * scene.image.shape[1]
+    sizes = np.prod(scene.xyxy[:, 2:] - scene.xyxy[:, :2], axis=1)
+    placed: list[_Spot] = []
+    for index in np.argsort(-sizes, kind="stable"):
+        if scene.tags[index] and sum((spot.width * spot.height) for spot in placed) < _TAG_SHARE * area:
+            spot = _place_tag(ax, scene, int(index), scale, placed)
+            if spot is not None:
+                placed.append(spot)

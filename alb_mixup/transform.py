@@ -1,0 +1,432 @@
+"""`MixUp`: checks its arguments, draws all randomness into a small record, applies a record."""
+
+from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
+from typing import Any, NamedTuple
+from warnings import warn
+
+import albumentations as A
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from alb_mixup import _backend, _checks, _reference
+from alb_mixup._sample import ReferenceSample
+from alb_mixup.errors import ArgumentError, SampleError, UnreadableImageWarning
+from alb_mixup.functional.blend import blend
+from alb_mixup.functional.geometry import (
+    FIT_MODES,
+    Placement,
+    fit_bboxes,
+    fit_image,
+    fit_keypoints,
+    fit_oriented_bboxes,
+    place,
+)
+from alb_mixup.functional.weights import join_rows, weigh_rows
+
+Array = NDArray[np.generic]
+
+_INTERPOLATIONS = (
+    cv2.INTER_NEAREST,
+    cv2.INTER_NEAREST_EXACT,
+    cv2.INTER_LINEAR,
+    cv2.INTER_LINEAR_EXACT,
+    cv2.INTER_CUBIC,
+    cv2.INTER_AREA,
+    cv2.INTER_LANCZOS4,
+)
+_TARGETS = frozenset({"image", "images", "mask", "masks", "bboxes", "keypoints"})
+_UNSUPPORTED_TARGETS = frozenset({"volume", "volumes", "mask3d", "masks3d"})
+_PARAMS = {"bboxes": "bbox_params", "keypoints": "keypoint_params"}
+_SETTINGS = (
+    "alpha", "ratio_range", "fit_mode", "fill", "fill_mask", "interpolation", "mask_interpolation", "weight_field",
+    "weighting", "min_weight", "metadata_key", "max_redraws",
+)  # fmt: skip
+
+# The sample that `draw` has read for the record that it made, on its way to `mix`: the record itself is kept by replay
+# and by 2.0.8's `params`, and must hold no pixels.
+_drawn_sample: ContextVar[tuple[int, int, Any] | None] = ContextVar("drawn_sample", default=None)
+
+
+class _Mix(NamedTuple):
+    """What the pure `apply_*` need to know of one application."""
+
+    ratio: float
+    primary: Placement
+    reference: Placement
+    reference_hw: tuple[int, int]
+    oriented: bool = False
+    weight_column: int | None = None
+
+
+class MixUp(_backend.MixTransform):
+    """MixUp for object detection: blend the image with one of a reference, join the boxes, weigh each by its share.
+
+    With λ the primary image's share, drawn for each call: pixels are λ·primary + (1 - λ)·reference; the boxes of both
+    images are kept, the primary's weights multiplied by λ and the reference's by 1 - λ. Weights travel as an ordinary
+    label field, so they stay with their boxes through every later transform of the pipeline, and compose: repeated
+    MixUp and pseudo-label confidences multiply.
+
+    Source: Bag of Freebies for Training Object Detection Neural Networks, arXiv 1902.04103, whose canvas rule is
+    `fit_mode="canvas"` and whose Beta(1.5, 1.5) is the default. Training that ignores the weights wants λ near one
+    half instead: `ratio_range=(0.45, 0.55)`, or `alpha=32`.
+
+    Args:
+        reference: Where the second sample comes from: any sequence (`__len__`, `__getitem__`) of dicts shaped like the
+            pipeline's own input, drawn uniformly, or a dataset of this package. It is kept as it is, never copied or
+            written to. Its attribute `bbox_format`, where it has one, says the format of its boxes; else they are in
+            the pipeline's. A weight field that a sample lacks is 1.0. Also accepted: the dict that `A.to_dict` wrote.
+            None: the samples come with each call, as a list under `metadata_key`.
+        alpha: λ ~ Beta(alpha, alpha); a pair (a, b): Beta(a, b). Positive and finite.
+        ratio_range: (low, high) within [0, 1]: λ uniform in it, instead of Beta; (0.5, 0.5) fixes it.
+        fit_mode: How a reference of another size meets the primary, whose size the output keeps: "contain" letterboxes
+            it, "cover" crops its centre (boxes are clipped, those with nothing left dropped), "stretch" changes its
+            aspect. "canvas" scales neither: both lie at the top left of a canvas large enough for both.
+        fill: Value, or one for each channel, of the pixels that one image does not reach: there the result is the other
+            image's share plus this one's share of `fill`.
+        fill_mask: The same for masks.
+        interpolation: OpenCV flag for resizing images.
+        mask_interpolation: OpenCV flag for resizing masks.
+        weight_field: Label field of the weights; it must be among the pipeline's `BboxParams.label_fields`, as a list
+            of floats or a float array. None: no weights.
+        weighting: "ratio" multiplies the weights by each image's share; "none" leaves what came in (hard labels).
+        min_weight: Boxes with a weight below it, after weighting, are dropped.
+        reference_transform: `A.Compose` applied to the drawn sample first; its randomness comes from this transform's
+            own stream. Its `bbox_params` are in the reference's format.
+        metadata_key: Key of the samples that come with the call where `reference` is None: a list of dicts, labels at
+            their top level or under `bbox_labels` and `keypoint_labels`, as for `A.Mosaic`. An empty list leaves the
+            sample as it is.
+        max_redraws: How many other samples to draw where one raises `OSError` (an unreadable file), with one
+            `UnreadableImageWarning` a message; 0 raises.
+        p: Probability of applying the transform.
+
+    Targets:
+        image, images (all with the same partner), mask (of the image with the larger share), masks (both), bboxes
+        (horizontal; oriented ones where `fit_mode` is not "stretch"), keypoints (both), and additional targets of
+        these kinds, each mixed with the reference's value of the same key.
+
+    Image types:
+        uint8 (rounded to nearest), float32 (unclipped); (H, W), (H, W, 1), (H, W, 3), (H, W, C) for any C.
+
+    Record (`get_applied_params()`, replay):
+        `ratio` (λ), `reference_index` (of the sample used; None where there was none), `seed` (of
+        `reference_transform`).
+
+    Raises:
+        ArgumentError: An argument breaks its constraint.
+        SampleError: On a call, the primary and the reference do not fit together.
+        OSError: On a call, a sample cannot be read.
+
+    Examples:
+        >>> import albumentations as A
+        >>> from alb_mixup import MixUp, sample_dataset
+        >>> dataset = sample_dataset()
+        >>> pipeline = A.Compose(
+        ...     [MixUp(dataset, alpha=1.5, p=1.0), A.HorizontalFlip(p=0.5)],
+        ...     bbox_params=A.BboxParams("pascal_voc", label_fields=["labels", "mixup_weight"]),
+        ... )
+        >>> sorted(pipeline(**dataset[0]))
+        ['bboxes', 'image', 'labels', 'mixup_weight']
+    """
+
+    def __init__(
+        self,
+        reference: Sequence[Mapping[str, Any]] | Mapping[str, Any] | None = None,
+        alpha: float | tuple[float, float] = 1.5,
+        ratio_range: tuple[float, float] | None = None,
+        fit_mode: str = "contain",
+        fill: float | Sequence[float] = 0,
+        fill_mask: float | Sequence[float] = 0,
+        interpolation: int = cv2.INTER_LINEAR,
+        mask_interpolation: int = cv2.INTER_NEAREST,
+        weight_field: str | None = "mixup_weight",
+        weighting: str = "ratio",
+        min_weight: float = 0.0,
+        reference_transform: A.Compose | Mapping[str, Any] | None = None,
+        metadata_key: str = "mixup_metadata",
+        max_redraws: int = 0,
+        p: float = 0.5,
+    ) -> None:
+        super().__init__(p=_checks.number("p", p, "a probability in [0, 1]", low=0.0, high=1.0))
+        self._beta = _checks.beta_parameters(alpha)
+        self.alpha = self._beta[0] if np.isscalar(alpha) else list(self._beta)
+        self.ratio_range = _checks.ratio_range(ratio_range)
+        self.fit_mode = _checks.choice("fit_mode", fit_mode, FIT_MODES)
+        self.fill = _checks.fill_value("fill", fill)
+        self.fill_mask = _checks.fill_value("fill_mask", fill_mask)
+        self.interpolation = _checks.choice("interpolation", interpolation, _INTERPOLATIONS)
+        self.mask_interpolation = _checks.choice("mask_interpolation", mask_interpolation, _INTERPOLATIONS)
+        self.weight_field = None if weight_field is None else _checks.field_name("weight_field", weight_field)
+        self.weighting = _checks.choice("weighting", weighting, ("ratio", "none"))
+        self.min_weight = _checks.number("min_weight", min_weight, "a finite number of at least 0", low=0.0)
+        if self.min_weight and self.weight_field is None:
+            raise ArgumentError(f"min_weight must be 0 where weight_field is None, got {min_weight}: it has no weights")
+        self.metadata_key = _checks.field_name("metadata_key", metadata_key)
+        self.max_redraws = _checks.whole_number("max_redraws", max_redraws)
+        self.reference = _reference.resolve(reference)
+        self.reference_transform = _reference.resolve_transform(reference_transform, self.reference)
+        self._warned: set[str] = set()
+        self._available_keys.add(self.metadata_key)  # so that A.Compose(strict=True) lets it pass
+
+    # Drawing
+
+    def draw(self, data: Mapping[str, Any], generator: np.random.Generator) -> dict[str, Any]:
+        """Draw λ, the index of a sample that can be read, and a seed."""
+        samples = self._samples(data)
+        ratio = generator.beta(*self._beta) if self.ratio_range is None else generator.uniform(*self.ratio_range)
+        record = {"ratio": float(ratio), "reference_index": None, "seed": int(generator.integers(2**32))}
+        if len(samples):
+            record["reference_index"], sample = self._draw_readable(samples, generator)
+            _drawn_sample.set((record["seed"], id(self), sample))
+        return record
+
+    def _draw_readable(self, samples: Any, generator: np.random.Generator) -> tuple[int, Any]:
+        redraws = 0
+        while True:
+            index = int(generator.integers(len(samples)))
+            try:
+                return index, samples[index]
+            except OSError as error:
+                if redraws == self.max_redraws:
+                    raise
+                redraws += 1
+                self._warn_once(f"MixUp draws another sample, this one cannot be read: {error}")
+
+    def _warn_once(self, message: str) -> None:
+        if message not in self._warned:
+            self._warned.add(message)
+            warn(message, UnreadableImageWarning, stacklevel=2)
+
+    def _samples(self, data: Mapping[str, Any]) -> Any:
+        """Return what to draw from: the reference, or the list that came with the call."""
+        if self.reference is not None:
+            return self.reference
+        samples = data.get(self.metadata_key)
+        if not isinstance(samples, Sequence) or isinstance(samples, str):
+            got = "none" if samples is None else type(samples).__name__
+            raise SampleError(
+                f"MixUp must have a reference (MixUp(dataset)) or, with each call, a list of samples under "
+                f"metadata_key={self.metadata_key!r}, got {got}"
+            )
+        return samples
+
+    # Applying
+
+    def mix(self, data: dict[str, Any], record: Mapping[str, Any]) -> dict[str, Any]:
+        """Mix every target of one sample with the reference's, as the record says."""
+        kinds = {key: self._additional_targets.get(key, key) for key, value in data.items() if value is not None}
+        refused = [key for key, kind in kinds.items() if kind in _UNSUPPORTED_TARGETS]
+        if refused:
+            raise SampleError(f"MixUp mixes images, masks, bboxes and keypoints only, got {', '.join(refused)}")
+        if record["reference_index"] is None:
+            return data
+        sample = self._partner(data, record)
+        primary, reference = place(_size_of(data, kinds), sample.hw, self.fit_mode)
+        mix = _Mix(float(record["ratio"]), primary, reference, sample.hw)
+        mixed = {key: self._mix_target(key, kind, data, sample, mix) for key, kind in kinds.items() if kind in _TARGETS}
+        return data | mixed
+
+    def _partner(self, data: Mapping[str, Any], record: Mapping[str, Any]) -> ReferenceSample:
+        """Return the record's sample: the one just drawn, or read again for a replay."""
+        index, seed = record["reference_index"], record["seed"]
+        drawn = _drawn_sample.get()
+        _drawn_sample.set(None)
+        if drawn is not None and drawn[:2] == (seed, id(self)):
+            sample = drawn[2]
+        else:
+            samples = self._samples(data)
+            if not 0 <= index < len(samples):
+                raise SampleError(f"the replayed reference_index must be below {len(samples)}, got {index}: it was recorded with other samples")
+            sample = samples[index]
+        where = f"{'reference' if self.reference is not None else self.metadata_key}[{index}]"
+        if self.reference_transform is not None:
+            sample = self._transformed(sample, where, seed)
+        return ReferenceSample(sample, where)
+
+    def _transformed(self, sample: Any, where: str, seed: int) -> dict[str, Any]:
+        """Run `reference_transform` on a copy of a sample's annotations: 2.0.8 may clip boxes in place."""
+        sample = dict(sample)
+        for name in ("bboxes", "keypoints"):
+            if name not in sample:
+                continue
+            if name not in self.reference_transform.processors:
+                raise SampleError(f"reference_transform must have {_PARAMS[name]}, as {where} has {name}")
+            sample[name] = np.array(sample[name]) if isinstance(sample[name], np.ndarray) else list(sample[name])
+        return _backend.run_pipeline(self.reference_transform, sample, seed)
+
+    def _mix_target(self, key: str, kind: str, data: Mapping[str, Any], sample: ReferenceSample, mix: _Mix) -> Any:
+        value = data[key]
+        if kind in {"bboxes", "keypoints"}:
+            return self._mix_rows(key, kind, data, sample, mix)
+        if kind == "masks":
+            partner = sample.masks(key, value)
+        elif kind == "mask":
+            partner = sample.mask(key, value)
+        else:
+            partner = sample.image(key, value if kind == "image" else value[0])
+            _check_fill("fill", self.fill, partner)
+        if kind in {"mask", "masks"}:
+            _check_fill("fill_mask", self.fill_mask, partner if kind == "mask" else partner[:1].reshape(partner.shape[1:]))
+        return self._key2func[key](value, partner=partner, mix=mix)
+
+    def _mix_rows(self, key: str, kind: str, data: Mapping[str, Any], sample: ReferenceSample, mix: _Mix) -> Array:
+        rows = data[key] if data[key].ndim == 2 else data[key].reshape(0, 4)  # 2.0.8 makes (0,) of an empty list
+        processor = self.get_processor(kind)
+        if processor is None:
+            raise SampleError(f"{key} must go through A.Compose with {_PARAMS[kind]}, got MixUp called without: their format is unknown")
+        fields = list(processor.params.label_fields or ())
+        _backend.refuse_bindings(fields)
+        if kind == "keypoints":
+            partner = sample.rows(key, data, rows.shape[1], processor, None, None)
+            _backend.renew_label_mappings(processor)
+            return self.apply_to_keypoints(rows, partner=partner, mix=mix)
+        if self.weight_field is not None:
+            if self.weight_field not in fields:
+                raise SampleError(
+                    f"weight_field {self.weight_field!r} must be in BboxParams.label_fields, got {fields}: give "
+                    f"A.BboxParams(..., label_fields={[*fields, self.weight_field]}) and one weight for each box "
+                    f"(1.0), or MixUp(..., weight_field=None)"
+                )
+            _backend.check_weights(processor, kind, self.weight_field)
+            mix = mix._replace(weight_column=fields.index(self.weight_field) - len(fields))
+        if _backend.is_oriented(processor):
+            if self.fit_mode == "stretch":
+                raise SampleError('fit_mode must keep angles true for oriented boxes, got "stretch": take "contain"')
+            mix = mix._replace(oriented=True)
+        partner = sample.rows(key, data, rows.shape[1], processor, self._reference_format(), self.weight_field)
+        return self.apply_to_bboxes(rows, partner=partner, mix=mix)
+
+    def _reference_format(self) -> str | None:
+        said = getattr(self.reference, "bbox_format", None)
+        if said is None and self.reference_transform is not None and "bboxes" in self.reference_transform.processors:
+            said = _backend.bbox_format(self.reference_transform.processors["bboxes"])
+        return said
+
+    def apply(self, img: Array, *_: Any, **params: Any) -> Array:
+        """Blend an image with its partner."""
+        mix: _Mix = params["mix"]
+        image = fit_image(img, mix.primary, self.fill, self.interpolation)
+        return blend(image, fit_image(params["partner"], mix.reference, self.fill, self.interpolation), mix.ratio)
+
+    def apply_to_images(self, images: Any, *_: Any, **params: Any) -> Array:
+        """Blend each frame with the one partner."""
+        mix: _Mix = params["mix"]
+        partner = fit_image(params["partner"], mix.reference, self.fill, self.interpolation)
+        frames = [fit_image(frame, mix.primary, self.fill, self.interpolation) for frame in images]
+        return np.stack([blend(frame, partner, mix.ratio) for frame in frames])
+
+    def apply_to_mask(self, mask: Array, *_: Any, **params: Any) -> Array:
+        """Take the semantic mask of the image with the larger share, the primary's on a tie."""
+        mix: _Mix = params["mix"]
+        if mix.ratio >= 0.5:
+            return self._fit_mask(mask, mix.primary).copy()
+        return self._fit_mask(params["partner"], mix.reference).copy()
+
+    def apply_to_masks(self, masks: Any, *_: Any, **params: Any) -> Any:
+        """Join the instance masks of both images, the primary's first."""
+        mix: _Mix = params["mix"]
+        joined = [self._fit_mask(mask, mix.primary) for mask in masks]
+        joined += [self._fit_mask(mask, mix.reference) for mask in params["partner"]]
+        if not joined:
+            return masks
+        return np.stack(joined)
+
+    def _fit_mask(self, mask: Array, placement: Placement) -> Array:
+        try:
+            return fit_image(mask, placement, self.fill_mask, self.mask_interpolation)
+        except cv2.error as error:
+            raise SampleError(
+                f"masks must be of a dtype that OpenCV resizes with mask_interpolation={self.mask_interpolation}, got "
+                f"{mask.dtype}: convert them, or take cv2.INTER_NEAREST"
+            ) from error
+
+    def apply_to_bboxes(self, bboxes: Array, *_: Any, **params: Any) -> Array:
+        """Join the boxes of both images, weigh them, drop those below `min_weight`."""
+        mix: _Mix = params["mix"]
+        fit = fit_oriented_bboxes if mix.oriented else fit_bboxes
+        primary, partner = fit(bboxes, mix.primary), fit(params["partner"], mix.reference)
+        rows = join_rows(primary, partner)
+        if mix.weight_column is None or len(rows) == 0:
+            return rows
+        if self.weighting == "ratio":
+            rows = weigh_rows(rows, len(primary), mix.weight_column, mix.ratio)
+        return rows[rows[:, mix.weight_column] >= self.min_weight] if self.min_weight else rows
+
+    def apply_to_keypoints(self, keypoints: Array, *_: Any, **params: Any) -> Array:
+        """Join the keypoints of both images, the primary's first."""
+        mix: _Mix = params["mix"]
+        return join_rows(keypoints, fit_keypoints(params["partner"], mix.reference_hw, mix.reference))
+
+    # Serialization
+
+    def get_transform_init_args(self) -> dict[str, Any]:
+        """Return the constructor's arguments, JSON-safe; an in-memory reference as its stand-in."""
+        settings: dict[str, Any] = {name: _plain(getattr(self, name)) for name in _SETTINGS}
+        reference = _reference.describe(self.reference)
+        transform = self.reference_transform
+        if isinstance(reference, _reference.InMemory) and transform is not None:
+            return settings | {"reference": reference, "reference_transform": _reference.InMemory(transform)}
+        return settings | {"reference": reference, "reference_transform": transform and A.to_dict(transform)}
+
+    def to_dict_private(self) -> dict[str, Any]:
+        """Return the class and its arguments, for `A.to_dict`.
+
+        Raises:
+            SerializationError: The reference is in memory.
+        """
+        described: dict[str, Any] = super().to_dict_private()
+        if isinstance(described["reference"], _reference.InMemory) and not _backend.only_printing():
+            _reference.refuse_serialization(self.reference)
+        return described
+
+    def get_dict_with_id(self) -> dict[str, Any]:
+        """Return the same for a replay record, which stays in this process and may hold any reference."""
+        return {
+            "__class_fullname__": self.get_class_fullname(),
+            **self.get_base_init_args(),
+            **self.get_transform_init_args(),
+            "id": id(self),
+        }
+
+
+def _size_of(data: Mapping[str, Any], kinds: Mapping[str, str]) -> tuple[int, int]:
+    """Return (height, width) of the primary."""
+    for key, kind in kinds.items():
+        if kind in {"image", "images"}:
+            image = data[key] if kind == "image" else data[key][0]
+            return image.shape[0], image.shape[1]
+    raise SampleError(f"MixUp must get an image, got {', '.join(data)}")
+
+
+def _check_fill(name: str, fill: float | list[float], like: Array) -> None:
+    """Refuse a fill that does not fit the pixels."""
+    channels = like.shape[2] if like.ndim == 3 else 1
+    if isinstance(fill, list) and len(fill) != channels:
+        raise SampleError(f"{name} must be one number or one for each of {channels} channels, got {fill}")
+    if np.issubdtype(like.dtype, np.integer) and np.any((np.asarray(fill) < 0) | (np.asarray(fill) > np.iinfo(like.dtype).max)):
+        raise SampleError(f"{name} must be within the range of {like.dtype}, got {fill}")
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def detection_pipeline(transforms: Sequence[Any], bbox_format: str, seed: int | None = None) -> A.Compose:
+    """Build the stock pipeline for samples of this package's datasets.
+
+    Args:
+        transforms: Albumentations transforms.
+        bbox_format: Format of the boxes in and out.
+        seed: Seed of the pipeline's randomness.
+
+    Returns:
+        `A.Compose` with the label fields `labels` and `mixup_weight`; its transforms remember the last record
+        (`get_applied_params()`).
+    """
+    return A.Compose(
+        list(transforms),
+        bbox_params=A.BboxParams(bbox_format, label_fields=["labels", "mixup_weight"]),
+        seed=seed,
+        save_applied_params=True,
+    )
