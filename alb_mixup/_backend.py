@@ -6,6 +6,7 @@ different hooks from different generators, and keep their label encoders and box
 
 import contextvars
 import copy
+import inspect
 import multiprocessing
 import os
 import random
@@ -17,11 +18,9 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from alb_mixup.errors import InstallationError, SampleError
-
-Array = NDArray[np.generic]
+from alb_mixup.functional import Array
 
 
 def check_installation(installed: Iterable[str]) -> None:
@@ -57,6 +56,8 @@ check_installation(_installed(["albumentations", "albumentationsx"]))
 import albumentations as A  # noqa: E402  (both at once may fail to import, with an error that explains nothing)
 from albumentations.core.transforms_interface import BasicTransform  # noqa: E402
 from albumentations.core.type_definitions import Targets  # noqa: E402
+
+Compose, from_dict = A.Compose, A.from_dict
 
 _IS_X = hasattr(BasicTransform, "sample_parameters")
 
@@ -226,14 +227,17 @@ def encode_labels(processor: Any, name: str, field: str, values: Array | list[An
         SampleError: Numbers on one side, other labels on the other.
     """
     known = _label_metadata(processor, name, field)
-    labels = [value.item() if isinstance(value, np.generic) else value for value in values]
+    if isinstance(values, np.ndarray) and values.dtype.kind in "iuf":
+        labels, numeric = values, True
+    else:
+        labels = [value.item() if isinstance(value, np.generic) else value for value in values]
+        numeric = all(isinstance(label, Real) for label in labels)
     if known is None:
-        container = np.asarray(values) if isinstance(like, np.ndarray) else labels
+        container = np.asarray(values) if isinstance(like, np.ndarray) else np.asarray(labels, object).tolist()
         return np.asarray(processor.label_manager.process_field(name, field, container), np.float32)
-    numeric = all(isinstance(label, Real) for label in labels)
     if numeric != (known.encoder is None or known.encoder.is_numerical):
         raise SampleError(
-            f"label field {field!r} must be numbers in both images or in neither, got {labels[:3]} from the reference; "
+            f"label field {field!r} must be numbers in both images or in neither, got {list(labels[:3])} from the reference; "
             f"the primary's are {'other labels' if numeric else 'numbers'}"
         )
     if numeric:
@@ -284,8 +288,8 @@ def refuse_bindings(label_fields: Sequence[str]) -> None:
     bound = [field for field in label_fields if field in {"_bbox_instance_id", "_kp_instance_id"}]
     if bound:
         raise SampleError(
-            "A.Compose(instance_binding=...) must not be set around MixUp: AlbumentationsX refuses rows that a transform "
-            "adds; give bboxes, masks and keypoints as targets of their own"
+            "A.Compose(instance_binding=...) must not be set around MixUp: AlbumentationsX refuses rows that a "
+            "transform adds; give bboxes, masks and keypoints as targets of their own"
         )
     if _IS_X and getattr(_current_invocation(), "frame_state", None) is not None:
         raise SampleError(
@@ -316,9 +320,7 @@ def only_printing() -> bool:
     `repr(A.Compose(...))` calls its transforms' `to_dict_private`, as `A.to_dict` does. What cannot be serialized
     must raise for the second and must not for the first, and nothing but the stack tells them apart.
     """
-    frame = sys._getframe(1)
-    while frame is not None:
-        if frame.f_code.co_name in {"__repr__", "indented_repr"}:
-            return True
-        frame = frame.f_back  # type: ignore[assignment]
-    return False
+    frame = inspect.currentframe()
+    while frame is not None and frame.f_code.co_name not in {"__repr__", "indented_repr"}:
+        frame = frame.f_back
+    return frame is not None

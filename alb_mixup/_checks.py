@@ -2,15 +2,18 @@
 
 import math
 from collections.abc import Sequence
-from numbers import Real
 from typing import Any
 
-from alb_mixup.errors import ArgumentError
+import numpy as np
+
+from alb_mixup.errors import ArgumentError, SampleError
+
+_REAL = (int, float, np.integer, np.floating)
 
 
 def number(name: str, value: Any, constraint: str, *, low: float = -math.inf, high: float = math.inf) -> float:
     """Return a finite number within [low, high]."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value) or not low <= value <= high:
+    if isinstance(value, bool) or not isinstance(value, _REAL) or not math.isfinite(value) or not low <= value <= high:
         raise ArgumentError(f"{name} must be {constraint}, got {value!r}")
     return float(value)
 
@@ -32,7 +35,7 @@ def choice(name: str, value: Any, allowed: Sequence[Any]) -> Any:
 def beta_parameters(alpha: Any) -> tuple[float, float]:
     """Return Beta's (a, b) for `alpha`, a number or a pair."""
     constraint = "a positive finite number or a pair of them, e.g. 1.5 for Beta(1.5, 1.5)"
-    both = (alpha, alpha) if isinstance(alpha, Real) else pair("alpha", alpha, constraint)
+    both = (alpha, alpha) if isinstance(alpha, _REAL) else pair("alpha", alpha, constraint)
     a, b = (number("alpha", value, constraint, low=math.nextafter(0.0, 1.0)) for value in both)
     return a, b
 
@@ -42,7 +45,8 @@ def ratio_range(value: Any) -> tuple[float, float] | None:
     if value is None:
         return None
     constraint = "None or a pair (low, high) with 0 <= low <= high <= 1, e.g. (0.45, 0.55)"
-    low, high = (number("ratio_range", v, constraint, low=0.0, high=1.0) for v in pair("ratio_range", value, constraint))
+    both = pair("ratio_range", value, constraint)
+    low, high = (number("ratio_range", bound, constraint, low=0.0, high=1.0) for bound in both)
     if low > high:
         raise ArgumentError(f"ratio_range must be {constraint}, got {value!r}")
     return low, high
@@ -54,6 +58,20 @@ def fill_value(name: str, value: Any) -> float | list[float]:
     if isinstance(value, Sequence) and not isinstance(value, str) and len(value) > 0:
         return [number(name, channel, constraint) for channel in value]
     return number(name, value, constraint)
+
+
+def fill_fits(name: str, fill: float | list[float], dtype: np.dtype[Any], channels: int) -> None:
+    """Refuse a fill that pixels of this dtype and these channels cannot hold.
+
+    Raises:
+        SampleError: It has another number of channels, or is out of the dtype's range.
+    """
+    if isinstance(fill, list) and len(fill) != channels:
+        raise SampleError(f"{name} must be one number or one for each of {channels} channels, got {fill}")
+    if dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        if np.min(fill) < limits.min or np.max(fill) > limits.max:
+            raise SampleError(f"{name} must be in [{limits.min}, {limits.max}] for {dtype}, got {fill}")
 
 
 def field_name(name: str, value: Any) -> str:

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from alb_mixup import _backend
-from alb_mixup._backend import A
 from alb_mixup.datasets import from_spec
 from alb_mixup.errors import ArgumentError, SerializationError
 
@@ -71,7 +70,9 @@ def resolve(reference: Any) -> Any:
         raise ArgumentError("reference must hold at least one sample, got an empty one: nothing could be drawn from it")
     bbox_format = getattr(reference, "bbox_format", None)
     if bbox_format not in {None, *_backend.BBOX_FORMATS}:
-        raise ArgumentError(f"reference.bbox_format must be one of {', '.join(_backend.BBOX_FORMATS)}, got {bbox_format!r}")
+        raise ArgumentError(
+            f"reference.bbox_format must be one of {', '.join(_backend.BBOX_FORMATS)}, got {bbox_format!r}"
+        )
     return reference
 
 
@@ -84,10 +85,10 @@ def resolve_transform(transform: Any, reference: Any) -> Any:
     if isinstance(transform, InMemory):
         transform = transform.value
     elif isinstance(transform, Mapping):
-        transform = A.from_dict(dict(transform))
+        transform = _backend.from_dict(dict(transform))
     if transform is None:
         return None
-    if not isinstance(transform, A.Compose):
+    if not isinstance(transform, _backend.Compose):
         raise ArgumentError(f"reference_transform must be an A.Compose or None, got {type(transform).__name__}")
     said, processor = getattr(reference, "bbox_format", None), transform.processors.get("bboxes")
     if said is not None and processor is not None and _backend.bbox_format(processor) != said:

@@ -1,15 +1,13 @@
-"""Reading one reference sample: each of its targets in the pipeline's own terms, or an error that says what is wrong."""
+"""Reading one reference sample: each target in the pipeline's own terms, or an error that says what is wrong."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from alb_mixup import _backend
 from alb_mixup.errors import SampleError
-
-Array = NDArray[np.generic]
+from alb_mixup.functional import Array
 
 _IMAGE_DTYPES = (np.uint8, np.float32)
 _LABEL_WRAPPERS = {"bboxes": "bbox_labels", "keypoints": "keypoint_labels"}  # AlbumentationsX's Mosaic metadata
@@ -133,10 +131,10 @@ class ReferenceSample:
             )
         if value.shape[:2] != self.hw:
             raise SampleError(f"{self._where}[{key!r}] must be as large as its image {self.hw}, got {value.shape[:2]}")
-        channels, expected = _channels(value), _channels(like)
-        if channels != expected:
+        if channels(value.shape) != channels(like.shape):
             raise SampleError(
-                f"{self._where}[{key!r}] must have the primary's {expected} channels, got {channels}: convert one"
+                f"{self._where}[{key!r}] must have the primary's {channels(like.shape)} channels, got "
+                f"{channels(value.shape)}: convert one"
             )
 
     def _labels(self, name: str, field: str, count: int, weight: str | None) -> Any:
@@ -151,11 +149,14 @@ class ReferenceSample:
                 f"one value for each row; it has {', '.join(map(repr, self._sample))}"
             )
         if len(labels) != count:
-            raise SampleError(f"{self._where}[{field!r}] must have one value for each of {count} {name}, got {len(labels)}")
+            raise SampleError(
+                f"{self._where}[{field!r}] must have one value for each of {count} {name}, got {len(labels)}"
+            )
         if field == weight and not np.isfinite(np.asarray(labels, np.float32)).all():
             raise SampleError(f"{self._where}[{field!r}] must be finite, got {labels!r}")
         return labels
 
 
-def _channels(array: Array) -> int:
-    return array.shape[2] if array.ndim == 3 else 1
+def channels(shape: tuple[int, ...]) -> int:
+    """Count the channels of an image shape, (H, W) or (H, W, C)."""
+    return shape[2] if len(shape) == 3 else 1

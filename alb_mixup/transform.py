@@ -8,11 +8,11 @@ from warnings import warn
 import albumentations as A
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from alb_mixup import _backend, _checks, _reference
-from alb_mixup._sample import ReferenceSample
+from alb_mixup._sample import ReferenceSample, channels
 from alb_mixup.errors import ArgumentError, SampleError, UnreadableImageWarning
+from alb_mixup.functional import Array
 from alb_mixup.functional.blend import blend
 from alb_mixup.functional.geometry import (
     FIT_MODES,
@@ -24,8 +24,6 @@ from alb_mixup.functional.geometry import (
     place,
 )
 from alb_mixup.functional.weights import join_rows, weigh_rows
-
-Array = NDArray[np.generic]
 
 _INTERPOLATIONS = (
     cv2.INTER_NEAREST,
@@ -175,11 +173,11 @@ class MixUp(_backend.MixTransform):
         """Draw λ, the index of a sample that can be read, and a seed."""
         samples = self._samples(data)
         ratio = generator.beta(*self._beta) if self.ratio_range is None else generator.uniform(*self.ratio_range)
-        record = {"ratio": float(ratio), "reference_index": None, "seed": int(generator.integers(2**32))}
+        seed, index = int(generator.integers(2**32)), None
         if len(samples):
-            record["reference_index"], sample = self._draw_readable(samples, generator)
-            _drawn_sample.set((record["seed"], id(self), sample))
-        return record
+            index, sample = self._draw_readable(samples, generator)
+            _drawn_sample.set((seed, id(self), sample))
+        return {"ratio": float(ratio), "reference_index": index, "seed": seed}
 
     def _draw_readable(self, samples: Any, generator: np.random.Generator) -> tuple[int, Any]:
         redraws = 0
@@ -237,7 +235,10 @@ class MixUp(_backend.MixTransform):
         else:
             samples = self._samples(data)
             if not 0 <= index < len(samples):
-                raise SampleError(f"the replayed reference_index must be below {len(samples)}, got {index}: it was recorded with other samples")
+                raise SampleError(
+                    f"the replayed reference_index must be below {len(samples)}, got {index}: it was recorded with "
+                    "other samples; give those"
+                )
             sample = samples[index]
         where = f"{'reference' if self.reference is not None else self.metadata_key}[{index}]"
         if self.reference_transform is not None:
@@ -259,22 +260,25 @@ class MixUp(_backend.MixTransform):
         value = data[key]
         if kind in {"bboxes", "keypoints"}:
             return self._mix_rows(key, kind, data, sample, mix)
-        if kind == "masks":
-            partner = sample.masks(key, value)
+        if kind in {"image", "images"}:
+            partner = sample.image(key, value if kind == "image" else value[0])
+            _checks.fill_fits("fill", self.fill, partner.dtype, channels(partner.shape))
         elif kind == "mask":
             partner = sample.mask(key, value)
+            _checks.fill_fits("fill_mask", self.fill_mask, partner.dtype, channels(partner.shape))
         else:
-            partner = sample.image(key, value if kind == "image" else value[0])
-            _check_fill("fill", self.fill, partner)
-        if kind in {"mask", "masks"}:
-            _check_fill("fill_mask", self.fill_mask, partner if kind == "mask" else partner[:1].reshape(partner.shape[1:]))
+            partner = sample.masks(key, value)
+            _checks.fill_fits("fill_mask", self.fill_mask, partner.dtype, channels(partner.shape[1:]))
         return self._key2func[key](value, partner=partner, mix=mix)
 
     def _mix_rows(self, key: str, kind: str, data: Mapping[str, Any], sample: ReferenceSample, mix: _Mix) -> Array:
         rows = data[key] if data[key].ndim == 2 else data[key].reshape(0, 4)  # 2.0.8 makes (0,) of an empty list
         processor = self.get_processor(kind)
         if processor is None:
-            raise SampleError(f"{key} must go through A.Compose with {_PARAMS[kind]}, got MixUp called without: their format is unknown")
+            raise SampleError(
+                f"{key} must come through A.Compose([...], {_PARAMS[kind]}=...), got them without: their format is "
+                "unknown"
+            )
         fields = list(processor.params.label_fields or ())
         _backend.refuse_bindings(fields)
         if kind == "keypoints":
@@ -397,15 +401,6 @@ def _size_of(data: Mapping[str, Any], kinds: Mapping[str, str]) -> tuple[int, in
             image = data[key] if kind == "image" else data[key][0]
             return image.shape[0], image.shape[1]
     raise SampleError(f"MixUp must get an image, got {', '.join(data)}")
-
-
-def _check_fill(name: str, fill: float | list[float], like: Array) -> None:
-    """Refuse a fill that does not fit the pixels."""
-    channels = like.shape[2] if like.ndim == 3 else 1
-    if isinstance(fill, list) and len(fill) != channels:
-        raise SampleError(f"{name} must be one number or one for each of {channels} channels, got {fill}")
-    if np.issubdtype(like.dtype, np.integer) and np.any((np.asarray(fill) < 0) | (np.asarray(fill) > np.iinfo(like.dtype).max)):
-        raise SampleError(f"{name} must be within the range of {like.dtype}, got {fill}")
 
 
 def _plain(value: Any) -> Any:

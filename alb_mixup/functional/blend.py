@@ -1,10 +1,8 @@
 """Pixels: the weighted sum of two images of one shape."""
 
 import cv2
-import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.generic]
+from alb_mixup.functional import Array
 
 
 def blend(image: Array, other: Array, ratio: float) -> Array:

@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.generic]
+from alb_mixup.functional import Array
+
 FitMode = Literal["contain", "cover", "stretch", "canvas"]
 FIT_MODES: tuple[str, ...] = get_args(FitMode)
 
@@ -110,7 +111,7 @@ def fit_image(image: Array, placement: Placement, fill: float | Sequence[float],
 
 
 def _fill_around(canvas: Array, rows: tuple[int, int], cols: tuple[int, int], fill: float | Sequence[float]) -> None:
-    """Write `fill` outside rows x cols, a whole row of pixels at a time: broadcasting C values a pixel is far slower."""
+    """Write `fill` outside rows x cols, whole rows at a time: broadcasting C values to each pixel is far slower."""
     pixels = np.empty(canvas.shape[1:], canvas.dtype)
     pixels[...] = fill
     canvas[: rows[0]] = pixels

@@ -1,9 +1,8 @@
 """Boxes of two images in one array, each with its own image's share in a weight column."""
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.generic]
+from alb_mixup.functional import Array
 
 
 def join_rows(primary: Array, reference: Array) -> Array:

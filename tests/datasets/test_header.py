@@ -78,7 +78,9 @@ def test_bytes_after_the_end_are_no_fault():
     assert not is_cut_short(encoded("PNG") + b"\0" * 500)
 
 
-@pytest.mark.parametrize("data", [b"\xff\xd8\xff", b"\xff\xd8\xff\xe1\0\0", b"\xff\xd8\xff\xe1\xff\xff" + b"Exif\0\0MM"])
+@pytest.mark.parametrize(
+    "data", [b"\xff\xd8\xff", b"\xff\xd8\xff\xe1\0\0", b"\xff\xd8\xff\xe1\xff\xff" + b"Exif\0\0MM"]
+)
 def test_nonsense_neither_hangs_nor_raises(data):
     assert size_from_header(data) is None
     assert is_cut_short(data)

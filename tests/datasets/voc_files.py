@@ -21,7 +21,9 @@ def save(path: Path, image):
 
 
 def voc_object(name="cat", box=(3, 4, 20, 15), extra=""):
-    corners = "".join(f"<{tag}>{value}</{tag}>" for tag, value in zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True))
+    corners = "".join(
+        f"<{tag}>{value}</{tag}>" for tag, value in zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True)
+    )
     return f"<object><name>{escape(name)}</name><bndbox>{corners}</bndbox>{extra}</object>"
 
 
