@@ -57,11 +57,13 @@ def resolve(reference: Any) -> Any:
     """
     if isinstance(reference, InMemory):
         reference = reference.value
-    elif isinstance(reference, Mapping):
+    elif isinstance(reference, Mapping) and "image" not in reference:
         reference = from_spec(reference)
     if reference is None:
         return None
-    if isinstance(reference, str | bytes) or not (hasattr(reference, "__len__") and hasattr(reference, "__getitem__")):
+    if isinstance(reference, str | bytes | Mapping) or not (
+        hasattr(reference, "__len__") and hasattr(reference, "__getitem__")
+    ):
         raise ArgumentError(
             "reference must be a sequence of dicts shaped like the pipeline's own input (with __len__ and "
             f"__getitem__), or None, got {type(reference).__name__}: e.g. VocDataset(root) or a list of samples"

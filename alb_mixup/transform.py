@@ -371,7 +371,10 @@ class MixUp(_backend.MixTransform):
         transform = self.reference_transform
         if isinstance(reference, _reference.InMemory) and transform is not None:
             return settings | {"reference": reference, "reference_transform": _reference.InMemory(transform)}
-        return settings | {"reference": reference, "reference_transform": transform and A.to_dict(transform)}
+        return settings | {
+            "reference": reference,
+            "reference_transform": None if transform is None else A.to_dict(transform),
+        }
 
     def to_dict_private(self) -> dict[str, Any]:
         """Return the class and its arguments, for `A.to_dict`.

@@ -127,8 +127,10 @@ def pack_valid(
             reason = f"box [{box}] is not finite"
         elif not had_area[row]:
             reason = f"box [{box}] has no area"
-        elif not (inside[row] and has_area[row]):
+        elif not inside[row]:
             reason = f"box [{box}] reaches {reach[row]:g} px beyond its image, {width} px wide and {height} px high"
+        elif not has_area[row]:
+            reason = f"box [{box}] has no area inside its image, {width} px wide and {height} px high"
         else:
             reason = f"weight {table.weights[row]:g} is negative or not finite"
         log.add(annotation_files[table.image[row]], int(table.object_index[row]), reason)

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from alb_mixup.datasets._voc_xml import VocObject, read_voc_file
@@ -86,7 +88,7 @@ def test_a_size_that_says_nothing(tmp_path, size):
 def test_faulty_objects(tmp_path, item, reason):
     found = read(tmp_path, voc_xml(item, voc_object()))
     assert found.objects[1] == CAT
-    pytest.raises(ValueError, lambda: (_ for _ in ()).throw(ValueError(found.objects[0]))).match(f"^{reason}")
+    assert re.match(reason, found.objects[0])
 
 
 BOMB = '<!DOCTYPE x [<!ENTITY a "ha">' + "".join(
@@ -115,7 +117,7 @@ def test_unreadable_files(tmp_path, xml, reason):
 
 
 def test_a_missing_file(tmp_path):
-    with pytest.raises(ValueError, match="^cannot be read: No such file"):
+    with pytest.raises(ValueError, match=r"^cannot be read: No such file"):
         read_voc_file(tmp_path / "a.xml", keep_difficult=False)
 
 
