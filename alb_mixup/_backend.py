@@ -227,8 +227,9 @@ def encode_labels(processor: Any, name: str, field: str, values: Array | list[An
         SampleError: Numbers on one side, other labels on the other.
     """
     known = _label_metadata(processor, name, field)
+    labels: Any
     if isinstance(values, np.ndarray) and values.dtype.kind in "iuf":
-        labels, numeric = values, True
+        numeric, labels = True, values
     else:
         labels = [value.item() if isinstance(value, np.generic) else value for value in values]
         numeric = all(isinstance(label, Real) for label in labels)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
+from copy import copy
 from typing import Any, NamedTuple
 from warnings import warn
 
@@ -241,20 +242,18 @@ class MixUp(_backend.MixTransform):
                 )
             sample = samples[index]
         where = f"{'reference' if self.reference is not None else self.metadata_key}[{index}]"
-        if self.reference_transform is not None:
+        if self.reference_transform is not None and isinstance(sample, Mapping):
             sample = self._transformed(sample, where, seed)
         return ReferenceSample(sample, where)
 
-    def _transformed(self, sample: Any, where: str, seed: int) -> dict[str, Any]:
+    def _transformed(self, sample: Mapping[str, Any], where: str, seed: int) -> dict[str, Any]:
         """Run `reference_transform` on a copy of a sample's annotations: 2.0.8 may clip boxes in place."""
-        sample = dict(sample)
-        for name in ("bboxes", "keypoints"):
-            if name not in sample:
-                continue
+        copied = dict(sample)
+        for name in _PARAMS.keys() & copied.keys():
             if name not in self.reference_transform.processors:
                 raise SampleError(f"reference_transform must have {_PARAMS[name]}, as {where} has {name}")
-            sample[name] = np.array(sample[name]) if isinstance(sample[name], np.ndarray) else list(sample[name])
-        return _backend.run_pipeline(self.reference_transform, sample, seed)
+            copied[name] = copy(copied[name])
+        return _backend.run_pipeline(self.reference_transform, copied, seed)
 
     def _mix_target(self, key: str, kind: str, data: Mapping[str, Any], sample: ReferenceSample, mix: _Mix) -> Any:
         value = data[key]
@@ -272,13 +271,13 @@ class MixUp(_backend.MixTransform):
         return self._key2func[key](value, partner=partner, mix=mix)
 
     def _mix_rows(self, key: str, kind: str, data: Mapping[str, Any], sample: ReferenceSample, mix: _Mix) -> Array:
-        rows = data[key] if data[key].ndim == 2 else data[key].reshape(0, 4)  # 2.0.8 makes (0,) of an empty list
         processor = self.get_processor(kind)
         if processor is None:
             raise SampleError(
                 f"{key} must come through A.Compose([...], {_PARAMS[kind]}=...), got them without: their format is "
                 "unknown"
             )
+        rows = data[key] if data[key].ndim == 2 else data[key].reshape(0, 4)  # 2.0.8 makes (0,) of an empty list
         fields = list(processor.params.label_fields or ())
         _backend.refuse_bindings(fields)
         if kind == "keypoints":

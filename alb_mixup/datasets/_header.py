@@ -65,7 +65,7 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
             continue
         end = position + 2 + _uint(data[position + 2 : position + 4], "big")
         yield marker, position + 4, end
-        if marker == _JPEG_SCAN or end < position + 4:
+        if marker == _JPEG_SCAN:
             return
         position = end
 

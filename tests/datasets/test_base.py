@@ -54,6 +54,7 @@ def test_it_is_a_sequence(dataset):
     assert isinstance(dataset, DetectionDataset)
     assert len(dataset) == 3
     assert [sample["labels"] for sample in dataset] == [["cat", "big dog"], [], ["Käfer"]]
+    assert dataset[-3]["labels"] == ["cat", "big dog"]
     assert dataset[-1]["labels"] == dataset[np.int64(2)]["labels"] == ["Käfer"]
 
 

@@ -52,6 +52,12 @@ def test_a_turned_png_and_other_formats_must_be_decoded():
     assert size_from_header(b"") is None
 
 
+def test_tables_before_the_frame():
+    data = encoded("JPEG")
+    tables = b"\xff\xc4\x00\x13" + b"\x00" * 17  # a Huffman table without codes
+    assert size_from_header(data[:2] + tables + data[2:]) == (30, 40)
+
+
 def test_fill_bytes_between_segments():
     data = encoded("JPEG")
     assert size_from_header(data[:2] + b"\xff\xff" + data[2:]) == (30, 40)

@@ -57,6 +57,18 @@ def test_names_that_look_like_a_class_wise_list(tmp_path):
     assert stems(VocDataset(tmp_path, "train")) == ["photo 1", "my cat -1", "é 猫", "photo"]
 
 
+def test_such_names_with_half_of_the_files(tmp_path):
+    for stem in ("a 1", "b 1", "c"):
+        add(tmp_path, stem)
+    (tmp_path / "JPEGImages" / "a 1.png").unlink()
+    (tmp_path / "Annotations" / "b 1.xml").unlink()
+    add_split(tmp_path, "train", "a 1\nb 1\nc 1\n")
+    with pytest.warns(InvalidAnnotationWarning):
+        dataset = VocDataset(tmp_path, "train")
+    assert [record.file for record in dataset.invalid] == ["Annotations/a 1.xml", "Annotations/b 1.xml"]
+    assert stems(dataset) == ["c"]
+
+
 def test_an_image_without_xml_is_no_background(tmp_path):
     add(tmp_path, "a", flat=True)
     save(tmp_path / "b.png", picture())
@@ -262,13 +274,15 @@ BAD_OBJECTS = {key: (voc_object(box=box), reason) for key, (box, reason) in BAD_
 @pytest.mark.parametrize("case", BAD_OBJECTS)
 def test_a_bad_object_costs_itself_only(tmp_path, case):
     item, reason = BAD_OBJECTS[case]
-    add(tmp_path, "a", voc_object("dog", (1, 1, 9, 9)), item, voc_object("cat", (2, 2, 9, 9)))
+    heavy = voc_object("cat", (2, 2, 9, 9), "<mixup_weight>0.5</mixup_weight>")
+    add(tmp_path, "a", voc_object("dog", (1, 1, 9, 9)), item, heavy)
     with pytest.warns(
         InvalidAnnotationWarning, match=rf"1 invalid .* were dropped: Annotations/a\.xml, object 1: .*{reason}"
     ):
         dataset = VocDataset(tmp_path, classes=["cat", "dog"])
     assert dataset.annotations(0)["bboxes"].tolist() == [[0, 0, 9, 9], [1, 1, 9, 9]]
     assert dataset.annotations(0)["labels"] == ["dog", "cat"]
+    assert dataset.annotations(0)["mixup_weight"].tolist() == [1, 0.5]
     [record] = dataset.invalid
     assert record[:2] == ("Annotations/a.xml", 1)
     assert dataset.annotated().invalid == dataset.invalid
