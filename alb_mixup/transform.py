@@ -312,12 +312,12 @@ class MixUp(_backend.MixTransform):
         image = fit_image(img, mix.primary, self.fill, self.interpolation)
         return blend(image, fit_image(params["partner"], mix.reference, self.fill, self.interpolation), mix.ratio)
 
-    def apply_to_images(self, images: Any, *_: Any, **params: Any) -> Array:
+    def apply_to_images(self, images: Any, *_: Any, **params: Any) -> Any:
         """Blend each frame with the one partner."""
         mix: _Mix = params["mix"]
         partner = fit_image(params["partner"], mix.reference, self.fill, self.interpolation)
         frames = [fit_image(frame, mix.primary, self.fill, self.interpolation) for frame in images]
-        return np.stack([blend(frame, partner, mix.ratio) for frame in frames])
+        return _in_container_of(images, [blend(frame, partner, mix.ratio) for frame in frames])
 
     def apply_to_mask(self, mask: Array, *_: Any, **params: Any) -> Array:
         """Take the semantic mask of the image with the larger share, the primary's on a tie."""
@@ -331,9 +331,7 @@ class MixUp(_backend.MixTransform):
         mix: _Mix = params["mix"]
         joined = [self._fit_mask(mask, mix.primary) for mask in masks]
         joined += [self._fit_mask(mask, mix.reference) for mask in params["partner"]]
-        if not joined:
-            return masks
-        return np.stack(joined)
+        return _in_container_of(masks, joined)
 
     def _fit_mask(self, mask: Array, placement: Placement) -> Array:
         try:
@@ -394,6 +392,11 @@ class MixUp(_backend.MixTransform):
             **self.get_transform_init_args(),
             "id": id(self),
         }
+
+
+def _in_container_of(values: Any, parts: list[Array]) -> Any:
+    """Return arrays as a list or stacked, as `values` came; `values` itself where there are none."""
+    return parts if isinstance(values, list) else np.stack(parts) if parts else values
 
 
 def _size_of(data: Mapping[str, Any], kinds: Mapping[str, str]) -> tuple[int, int]:

@@ -1,6 +1,7 @@
 """The package as a whole: what it exports, which way its imports run, what it imports, what its README says."""
 
 import ast
+import doctest
 import importlib.metadata
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import alb_mixup
+from alb_mixup import transform
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "alb_mixup"
@@ -102,3 +104,9 @@ def test_readme_shows_a_picture_that_exists():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     picture = text.split("](docs/")[1].split(")")[0]
     assert (ROOT / "docs" / picture).stat().st_size > 10_000
+
+
+def test_docstring_example_runs():
+    results = doctest.testmod(transform)
+    assert results.attempted >= 4
+    assert results.failed == 0
