@@ -238,8 +238,8 @@ def encode_labels(processor: Any, name: str, field: str, values: Array | list[An
         return np.asarray(processor.label_manager.process_field(name, field, container), np.float32)
     if numeric != (known.encoder is None or known.encoder.is_numerical):
         raise SampleError(
-            f"label field {field!r} must be numbers in both images or in neither, got {list(labels[:3])} from the reference; "
-            f"the primary's are {'other labels' if numeric else 'numbers'}"
+            f"label field {field!r} must be numbers in both images or in neither, got {list(labels[:3])} from the "
+            f"reference; the primary's are {'other labels' if numeric else 'numbers'}"
         )
     if numeric:
         return np.asarray(labels, np.float32).reshape(-1, 1)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,18 +21,20 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["MixTriple", "plot", "plot_mixes"]
-
 # Okabe & Ito's colours, which people with any colour vision tell apart (https://jfly.uni-koeln.de/color/).
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#F0E442", "#000000")
 BBOX_FORMATS = ("pascal_voc", "coco", "yolo", "albumentations", "cxcywh")
 
 _TAG_SHARE = 0.2  # of the picture: more tags than this hide what they name
-_DPI = 150  # of a page; what follows is in inches
-_CARD_WIDTH = 4.0
-_GAP = 0.05  # between the pictures of a card
-_CAPTION = 0.2
-_MARGIN = 0.2  # around the page and between cards
+_NAME_LENGTH = 24
+# A page of mixes, in inches.
+_DPI = 110
+_SMALL = 1.35  # width of an original; the mix is as high as two of them
+_GAP = 0.04
+_CAPTION = 0.24
+_MARGIN = 0.16
+_HEADER = 0.42
+_CARDS_IN_A_ROW = 4
 
 _colors: dict[str, str] = {}
 
@@ -120,14 +122,26 @@ def plot_mixes(mixes: Iterable[MixTriple], *, title: str = "", bbox_format: str 
     _require_matplotlib()
     cards = [_card(mix, bbox_format) for mix in mixes]
     if not cards:
-        raise ArgumentError("mixes must hold at least one mix; got none. Pass an iterable of MixTriple")
-    names = sorted({name for card in cards for name in card.mixed.names + card.primary.names + card.partner.names})
-    colors = [_color(name) for name in names]  # in a fixed order: no pick decides which class comes first
-    page = _Page(cards)
-    _draw_header(page, title, [(name, color) for name, color in zip(names, colors, strict=True) if name])
-    for index, card in enumerate(cards):
-        _draw_card(page, card, index)
+        raise ArgumentError("mixes must hold at least one mix, got none: pass an iterable of MixTriple")
+    names = sorted({name for _, panels in cards for panel in panels for name in panel.names if name})
+    colors = [_color(name) for name in names]  # in a fixed order: no draw decides which class comes first
+    aspect = max(panel.image.shape[0] / panel.image.shape[1] for _, panels in cards for panel in panels)
+    page = _Page(len(cards), min(aspect, 2.0))
+    page.write_header(title, list(zip(names, colors, strict=True)))
+    for index, (caption, panels) in enumerate(cards):
+        page.draw(index, caption, panels)
     return page.figure
+
+
+def _card(mix: MixTriple, bbox_format: str) -> tuple[str, list[_Scene]]:
+    """Reduce a mix to what is drawn of it: tags with weights on the mix alone, colours tell the classes."""
+    caption = f"{mix.ratio:.2f} × {mix.primary_name}  +  {1 - mix.ratio:.2f} × {mix.partner_name}"
+    primary, partner, mixed = (
+        _reduced(_scene(sample, bbox_format), round(2 * _SMALL * _DPI))
+        for sample in (mix.primary, mix.partner, mix.mixed)
+    )
+    untagged = [replace(scene, tags=[""] * len(scene.tags)) for scene in (primary, partner)]
+    return caption, [*untagged, replace(mixed, tags=[f"{weight:.2f}" for weight in mixed.weights])]
 
 
 def _require_matplotlib() -> None:
@@ -178,7 +192,7 @@ def _pixels(image: object) -> NDArray[Any]:
         raise SampleError(
             f"image as {image.dtype} must be in 0 to 1; got {low:g} to {high:g}. Rescale it, or plot before Normalize"
         )
-    return np.clip(image, 0, 1, dtype=np.float32)
+    return np.asarray(np.clip(image, 0, 1), dtype=np.float32)
 
 
 def _boxes(bboxes: Any, bbox_format: str, hw: Sequence[int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -242,7 +256,7 @@ def _reduced(scene: _Scene, side: int) -> _Scene:
         return scene
     size = max(1, round(width * scale)), max(1, round(height * scale))
     image = cv2.resize(scene.image, size, interpolation=cv2.INTER_AREA)
-    return replace(scene, image=image, xyxy=scene.xyxy * [size[0] / width, size[1] / height] * 2)
+    return replace(scene, image=image, xyxy=scene.xyxy * ([size[0] / width, size[1] / height] * 2))
 
 
 # ------------------------------------------------------------------------------------------ drawing a scene
@@ -327,3 +341,99 @@ def _draw_tags(ax: Axes, scene: _Scene) -> None:
             spot = _place_tag(ax, scene, int(index), scale, placed)
             if spot is not None:
                 placed.append(spot)
+
+
+class _Spot(NamedTuple):
+    """Where a tag lies, in display units."""
+
+    left: float
+    bottom: float
+    width: float
+    height: float
+
+    def overlaps(self, other: _Spot) -> bool:
+        return (
+            self.left < other.left + other.width
+            and other.left < self.left + self.width
+            and self.bottom < other.bottom + other.height
+            and other.bottom < self.bottom + self.height
+        )
+
+
+def _place_tag(ax: Axes, scene: _Scene, index: int, scale: float, placed: list[_Spot]) -> _Spot | None:
+    """Write one tag inside its box's top left corner and inside the image, unless it would lie on another."""
+    left, top, right, _ = scene.xyxy[index]
+    size = 4.5 + 2.5 * float(np.clip(_inches_wide(ax) / 5, 0, 1))
+    text, width = scene.tags[index], scene.image.shape[1]
+    # What a tag takes, from its font size: measuring it would need a renderer, which a new figure has none of.
+    pixel = size * ax.figure.dpi / 72 / scale
+    wide, high = (0.62 * len(text) + 0.5) * pixel, 1.35 * pixel
+    if wide > max(right - left, 0.25 * width):
+        return None
+    left, top = min(max(left, 0), max(width - wide, 0)), min(max(top, 0), scene.image.shape[0] - high)
+    spot = _Spot(left, top, wide, high)
+    if any(spot.overlaps(other) for other in placed):
+        return None
+    weight = min(scene.weights[index], 1)
+    ax.text(
+        left + 0.25 * pixel,
+        top + 0.1 * high,
+        text,
+        fontsize=size,
+        color="white",
+        va="top",
+        alpha=0.6 + 0.4 * weight,
+        zorder=5 + weight,
+        clip_on=True,
+        bbox={
+            "boxstyle": "square,pad=0.12",
+            "facecolor": _color(scene.names[index]),
+            "edgecolor": "none",
+            "alpha": 0.75,
+        },
+    )
+    return spot
+
+
+# ------------------------------------------------------------------------------------------ a page of mixes
+
+
+class _Page:
+    """A figure with room for `count` cards: two originals above each other, their mix beside them."""
+
+    def __init__(self, count: int, aspect: float) -> None:
+        from matplotlib.figure import Figure  # noqa: PLC0415
+
+        self._columns = min(_CARDS_IN_A_ROW, math.ceil(math.sqrt(count)))
+        self._small = _SMALL, _SMALL * aspect
+        self._large = 2 * _SMALL + _GAP * 2, 2 * self._small[1] + _GAP
+        self._card = _SMALL + _GAP + self._large[0] + _MARGIN, self._large[1] + _CAPTION + _GAP
+        self._width = self._columns * self._card[0] + _MARGIN
+        self._height = math.ceil(count / self._columns) * self._card[1] + _HEADER + _MARGIN
+        self.figure = Figure(figsize=(self._width, self._height), dpi=_DPI, facecolor="white")
+
+    def write_header(self, title: str, legend: list[tuple[str, str]]) -> None:
+        """Write the title at the left, and the classes behind it as far as there is room."""
+        self._write(_MARGIN, 0.55 * _HEADER, title, fontsize=11, weight="bold")
+        left = _MARGIN + 0.09 * len(title) + 0.3
+        for name, color in legend:
+            if left + 0.1 * len(name) > self._width:
+                break
+            self._write(left, 0.55 * _HEADER, name, fontsize=10, weight="bold", color=color)
+            left += 0.1 * len(name) + 0.2
+
+    def draw(self, index: int, caption: str, panels: list[_Scene]) -> None:
+        """Draw one card."""
+        row, column = divmod(index, self._columns)
+        left, top = _MARGIN + column * self._card[0], _HEADER + row * self._card[1]
+        self._write(left, top + 0.5 * _CAPTION, caption, fontsize=8.5)
+        top, right = top + _CAPTION, left + _SMALL + _GAP
+        places = [(left, top, self._small), (left, top + self._small[1] + _GAP, self._small), (right, top, self._large)]
+        for (x, y, (width, height)), scene in zip(places, panels, strict=True):
+            bottom = 1 - (y + height) / self._height
+            ax = self.figure.add_axes((x / self._width, bottom, width / self._width, height / self._height))
+            _draw(ax, scene)
+            _draw_tags(ax, scene)
+
+    def _write(self, left: float, top: float, text: str, **style: Any) -> None:
+        self.figure.text(left / self._width, 1 - top / self._height, text, va="center", **style)

@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import warnings
 from collections.abc import Sequence
 
 import albumentations as A
@@ -54,11 +55,12 @@ def picture(seed=0, height=24, width=32, channels=3, dtype=np.uint8):
 
 
 def sample(seed=0, labels=("cat", "dog"), height=24, width=32, **more):
-    """A sample with one pascal_voc box for each label, all as lists; `more` replaces or adds keys, None removes."""
-    boxes = [[1.0 + 2 * i, 2.0 + i, 11.0 + 2 * i, 14.0 + i] for i in range(len(labels))]
-    made = {"image": picture(seed, height, width), "bboxes": boxes, "labels": list(labels)}
-    made |= {"mixup_weight": [1.0] * len(labels)} | more
-    return {key: value for key, value in made.items() if value is not None}
+    """A sample with one pascal_voc box for each label (two if None), as lists; `more` adds keys, None removes one."""
+    count = 2 if labels is None else len(labels)
+    boxes = [[1.0 + 2 * i, 2.0 + i, 11.0 + 2 * i, 14.0 + i] for i in range(count)]
+    labels = list(labels) if isinstance(labels, tuple) else labels
+    made = {"image": picture(seed, height, width), "bboxes": boxes, "labels": labels, "mixup_weight": [1.0] * count}
+    return {key: value for key, value in (made | more).items() if value is not None}
 
 
 def as_arrays(made):
@@ -72,6 +74,13 @@ def pipeline(*transforms, label_fields=LABEL_FIELDS, bbox_format="pascal_voc", s
     """A stock pipeline."""
     params = A.BboxParams(bbox_format, label_fields=list(label_fields))
     return A.Compose(list(transforms), bbox_params=params, seed=seed, **settings)
+
+
+def keypoint_params(keypoint_format="xy", label_fields=("parts",)):
+    """KeypointParams; AlbumentationsX warns that labels without a mapping serve no purpose, but they do."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "label_fields are set but label_mapping is not provided")
+        return A.KeypointParams(keypoint_format, label_fields=list(label_fields))
 
 
 def mixing(reference, *, label_fields=LABEL_FIELDS, bbox_format="pascal_voc", **settings):

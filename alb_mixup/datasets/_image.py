@@ -77,8 +77,8 @@ def _read_bytes(path: Path) -> bytes:
 def _decode(path: Path, data: bytes, flags: int) -> NDArray[Any]:
     try:
         # imdecode rather than imread: OpenCV on Windows opens no path beyond ASCII
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
-    except cv2.error:  # larger than OpenCV's limit of pixels
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error:  # an empty file, or more pixels than OpenCV allows
         image = None
     if image is None:
         raise ImageReadError(

@@ -3,7 +3,7 @@
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,24 +115,23 @@ def pack_valid(
     boxes = clipped.astype(np.float32)
     with np.errstate(over="ignore"):  # becomes inf, which is refused below
         weights = table.weights.astype(np.float32)
-    finite = np.isfinite(table.xyxy).all(axis=1)
-    had_area = (table.xyxy[:, 2:] > table.xyxy[:, :2]).all(axis=1)
-    has_area = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
-    weighted = np.isfinite(weights) & (weights >= 0)
+    image = "its image, {width} px wide and {height} px high"
+    finite: NDArray[np.bool_] = np.asarray(np.isfinite(table.xyxy).all(axis=1))
     inside = reach <= ROUNDING_PX
-    for row in np.flatnonzero(~(finite & has_area & weighted & inside)):
+    has_area = _has_area(boxes)
+    weighted = np.isfinite(weights) & (weights >= 0)
+    checks = [
+        (finite, "box [{box}] is not finite"),
+        (_has_area(table.xyxy), "box [{box}] has no area"),
+        (inside, f"box [{{box}}] reaches {{reach:g}} px beyond {image}"),
+        (has_area, f"box [{{box}}] has no area inside {image}"),
+        (weighted, "weight {weight:g} is negative or not finite"),
+    ]
+    for row in np.flatnonzero(~np.all([passed for passed, _ in checks], axis=0)):
         height, width = sizes[table.image[row]]
         box = ", ".join(f"{value:g}" for value in table.written[row])
-        if not finite[row]:
-            reason = f"box [{box}] is not finite"
-        elif not had_area[row]:
-            reason = f"box [{box}] has no area"
-        elif not inside[row]:
-            reason = f"box [{box}] reaches {reach[row]:g} px beyond its image, {width} px wide and {height} px high"
-        elif not has_area[row]:
-            reason = f"box [{box}] has no area inside its image, {width} px wide and {height} px high"
-        else:
-            reason = f"weight {table.weights[row]:g} is negative or not finite"
+        reason = next(text for passed, text in checks if not passed[row])
+        reason = reason.format(box=box, reach=reach[row], weight=table.weights[row], height=height, width=width)
         log.add(annotation_files[table.image[row]], int(table.object_index[row]), reason)
     keep = finite & has_area & weighted & (inside | log.clip)
     return PackedAnnotations(
@@ -159,3 +158,7 @@ def clip_boxes(xyxy: NDArray[np.float64], sizes: NDArray[np.int32]) -> tuple[NDA
     with np.errstate(invalid="ignore"):  # inf - inf, for a box that is refused anyway
         reach = np.abs(xyxy - clipped).max(axis=1, initial=0.0)
     return clipped, reach
+
+
+def _has_area(xyxy: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
+    return np.asarray((xyxy[:, 2:] > xyxy[:, :2]).all(axis=1))

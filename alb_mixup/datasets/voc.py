@@ -74,15 +74,20 @@ class VocDataset(DetectionDataset):
         for stem in reader.layout.stems(split):
             reader.read(stem)
         names = given_classes or sorted({item.name for item in reader.objects})
-        spec = {"dataset": "VocDataset", "root": folder.as_posix(), "split": split, "on_invalid": on_invalid}
-        spec |= {"classes": None if given_classes is None else list(given_classes), "keep_difficult": keep_difficult}
         super().__init__(
             root=folder,
             split=split,
             classes=names,
             annotations=reader.pack(names),
             invalid=log.records,
-            spec=spec,
+            spec={
+                "dataset": "VocDataset",
+                "root": folder.as_posix(),
+                "split": split,
+                "classes": None if given_classes is None else list(given_classes),
+                "keep_difficult": keep_difficult,
+                "on_invalid": on_invalid,
+            },
         )
         log.warn(stacklevel=2)
 

@@ -1,4 +1,5 @@
 import io
+import zlib
 
 import cv2
 import numpy as np
@@ -148,8 +149,9 @@ def test_a_header_that_claims_more_pixels_than_opencv_allows(tmp_path):
     Image.new("1", (1, 1)).save(stream, "PNG")
     data = bytearray(stream.getvalue())
     data[16:24] = (100_000).to_bytes(4, "big") * 2
+    data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
     (tmp_path / "a.png").write_bytes(data)
-    with pytest.raises(ImageReadError, match=r"a\.png"):
+    with pytest.raises(ImageReadError, match=r"a\.png .* is not an image that OpenCV can decode"):
         read_image(tmp_path / "a.png", (100_000, 100_000))
 
 
