@@ -27,7 +27,7 @@ LAYERS = {
     "_reference": {"errors", "datasets", "_backend"},
     "_sample": {"errors", "functional", "_backend"},
     "transform": {"errors", "functional", "_backend", "_checks", "_reference", "_sample"},
-    "cli": {"errors", "datasets", "plot", "transform"},
+    "cli": {"errors", "functional", "datasets", "plot", "transform"},
 }
 
 

@@ -107,7 +107,9 @@ def test_integer_label_lists_are_no_worse_than_albumentations_makes_them():
 @pytest.mark.parametrize("dtype", ["<U3", object])
 @pytest.mark.parametrize("container", [list, np.array])
 def test_longer_reference_strings_are_not_cut(dtype, container):
-    out = mixing([sample(1, labels=container(["platelets", "ox"]))])(**sample(0, labels=np.array(["cat", "dog"], dtype)))
+    out = mixing([sample(1, labels=container(["platelets", "ox"]))])(
+        **sample(0, labels=np.array(["cat", "dog"], dtype))
+    )
     assert out["labels"].tolist() == ["cat", "dog", "platelets", "ox"]
     assert isinstance(out["labels"], np.ndarray)
 
@@ -302,7 +304,9 @@ def test_a_seed_repeats_the_run_and_another_does_not():
     reference = [sample(i, labels=(f"class {i}",)) for i in range(20)]
 
     def run(seed):
-        return run_of(pipeline(MixUp(reference, p=0.5), MixUp(reference, alpha=8, p=0.7), A.HorizontalFlip(), seed=seed))
+        return run_of(
+            pipeline(MixUp(reference, p=0.5), MixUp(reference, alpha=8, p=0.7), A.HorizontalFlip(), seed=seed)
+        )
 
     assert same(run(5), run(5))
     assert not same(run(5), run(6))
@@ -578,3 +582,207 @@ def test_donors_are_not_written_to():
     for _ in range(4):
         mixer(**sample(), mixup_metadata=donors)
     assert same(donors, before)
+
+
+# --- reference_transform ------------------------------------------------------------------------------------------
+
+
+def reference_pipeline(*transforms, bbox_format="pascal_voc", label_fields=("labels",)):
+    return A.Compose(list(transforms), bbox_params=A.BboxParams(bbox_format, label_fields=list(label_fields)))
+
+
+def test_reference_transform_is_applied_to_the_reference_only():
+    primary, other = sample(labels=("cat",)), sample(1, labels=("zebra",))
+    out = mixing([other], reference_transform=reference_pipeline(A.HorizontalFlip(p=1.0)))(**primary)
+    assert_blended(out["image"], primary["image"], other["image"][:, ::-1])
+    np.testing.assert_allclose(out["bboxes"], [[1, 2, 11, 14], [21, 2, 31, 14]], atol=1e-4)
+    assert out["labels"] == ["cat", "zebra"]
+    assert out["mixup_weight"] == [0.75, 0.25]
+
+
+def test_reference_transform_reads_boxes_in_the_references_format():
+    other = sample(1, labels=("zebra",), bboxes=[[1.0, 2.0, 10.0, 12.0]])
+    transform = reference_pipeline(A.HorizontalFlip(p=1.0), bbox_format="coco")
+    for reference in (Reference([other], bbox_format="coco"), [other]):  # said by the reference, or by the transform
+        out = mixing(reference, reference_transform=transform)(**sample(labels=("cat",)))
+        np.testing.assert_allclose(out["bboxes"], [[1, 2, 11, 14], [21, 2, 31, 14]], atol=1e-4)
+
+
+def test_reference_transform_may_carry_the_weights_and_drop_boxes():
+    other = sample(1, labels=("gone", "kept"), bboxes=[[0, 0, 4, 4], [20, 10, 30, 20]], mixup_weight=[0.125, 0.5])
+    transform = reference_pipeline(A.Crop(16, 8, 32, 24, p=1.0), label_fields=["mixup_weight", "labels"])
+    out = mixing([other], reference_transform=transform, fit_mode="canvas")(**sample(labels=("cat",)))
+    assert out["labels"] == ["cat", "kept"]
+    assert out["mixup_weight"] == [0.75, 0.125]
+    np.testing.assert_allclose(out["bboxes"][1], [4, 2, 14, 12], atol=1e-4)
+
+
+def test_reference_transform_without_boxes():
+    other = {"image": picture(1)}
+    out = MixUp([other], reference_transform=A.Compose([A.VerticalFlip(p=1.0)]), **FIXED)(image=picture())
+    assert_blended(out["image"], picture(), other["image"][::-1])
+
+
+def test_reference_transform_is_seeded_by_the_pipeline():
+    def run(seed):
+        transform = reference_pipeline(A.HorizontalFlip(p=0.5), A.VerticalFlip(p=0.5))
+        mixer = pipeline(MixUp([sample(1, labels=("zebra",))], reference_transform=transform, **FIXED), seed=seed)
+        return [tuple(np.round(mixer(**sample(labels=()))["bboxes"][0], 3)) for _ in range(20)]
+
+    assert run(1) == run(1) != run(2)
+    assert len(set(run(1))) == 4  # each flip decides for itself
+
+
+def test_reference_transform_draws_from_the_stream_of_mixup_only():
+    def run(transform):
+        mixer = pipeline(MixUp([sample(1)], reference_transform=transform, **FIXED), seed=1)
+        return [mixer(**sample())["image"] for _ in range(8)]
+
+    used, fresh = (reference_pipeline(A.HorizontalFlip(p=0.5), A.VerticalFlip(p=0.5)) for _ in range(2))
+    used.set_random_seed(7)
+    used(**sample())
+    assert same(run(used), run(fresh))
+
+
+def test_a_mixup_within_the_reference_transform():
+    inner = MixUp([sample(2, labels=("inner",))], ratio_range=(0.5, 0.5), p=1.0)
+    transform = reference_pipeline(inner, label_fields=LABEL_FIELDS)
+    out = mixing([sample(1, labels=("outer",))], reference_transform=transform)(**sample(labels=("cat",)))
+    assert out["labels"] == ["cat", "outer", "inner"]
+    assert out["mixup_weight"] == [0.75, 0.125, 0.125]
+
+
+def test_reference_transform_writes_to_no_reference():
+    other = as_arrays(sample(1, bboxes=[[1.0, 2.0, 11.0, 14.0], [-5.0, 3.0, 40.0, 15.0]]))
+    params = A.BboxParams("pascal_voc", label_fields=list(LABEL_FIELDS), clip=True)
+    before = frozen(other)
+    transform = A.Compose([A.HorizontalFlip(p=1.0)], bbox_params=params)
+    for _ in range(2):
+        mixing([other], reference_transform=transform)(**sample())
+        assert same(other, before)
+
+
+# --- samples that cannot be read ----------------------------------------------------------------------------------
+
+
+def test_an_unreadable_sample_raises_by_default():
+    with pytest.raises(OSError, match=r"cannot read 0\.png"):
+        mixing(Flaky([sample()], {0}))(**sample())
+
+
+def test_redraws_warn_once_a_file_and_record_the_sample_used():
+    reference = Flaky([sample(i, labels=(f"class {i}",)) for i in range(4)], {0, 2})
+    mixer = pipeline(MixUp(reference, max_redraws=100, **FIXED), save_applied_params=True)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(40):
+            out = mixer(**sample(labels=("cat",)))
+            index = mixer.transforms[0].get_applied_params()["reference_index"]
+            assert index in {1, 3}
+            assert out["labels"] == ["cat", f"class {index}"]
+    messages = sorted(str(warning.message) for warning in caught if warning.category is UnreadableImageWarning)
+    assert len(messages) == len(caught) == 2
+    assert "0.png" in messages[0]
+    assert "2.png" in messages[1]
+
+
+def test_redraws_are_bounded():
+    reference = Flaky([sample()] * 3, {0, 1, 2})
+    mixer = mixing(reference, max_redraws=3)
+    with pytest.warns(UnreadableImageWarning), pytest.raises(OSError, match="cannot read"):
+        mixer(**sample())
+
+
+def test_other_errors_are_not_redrawn():
+    class Broken(Reference):
+        def __getitem__(self, index):
+            raise KeyError("a bug")
+
+    with pytest.raises(KeyError, match="a bug"):
+        mixing(Broken([sample()]), max_redraws=5)(**sample())
+
+
+# --- what only AlbumentationsX has --------------------------------------------------------------------------------
+
+only_oriented = pytest.mark.skipif(not HAS_ORIENTED_BOXES, reason="albumentations 2.0.8 has no oriented boxes")
+
+
+def oriented(transform):
+    params = A.BboxParams("pascal_voc", bbox_type="obb", label_fields=list(LABEL_FIELDS))
+    return A.Compose([transform], bbox_params=params, seed=0)
+
+
+@only_oriented
+@pytest.mark.parametrize("fit_mode", ["contain", "cover", "canvas"])
+def test_oriented_boxes_keep_their_angles(fit_mode):
+    primary = sample(labels=("cat",), bboxes=[[4.0, 5.0, 12.0, 9.0, 30.0]])
+    other = sample(1, labels=("zebra",), height=48, width=64, bboxes=[[20.0, 10.0, 40.0, 20.0, -20.0]])
+    out = oriented(MixUp([other], fit_mode=fit_mode, **FIXED))(**primary)
+    scale = 1.0 if fit_mode == "canvas" else 0.5
+    np.testing.assert_allclose(out["bboxes"][0], [4, 5, 12, 9, 30], atol=0.01)
+    np.testing.assert_allclose(out["bboxes"][1], [*(scale * np.array([20, 10, 40, 20])), -20], atol=0.01)
+    assert out["labels"] == ["cat", "zebra"]
+    assert out["mixup_weight"] == [0.75, 0.25]
+
+
+@only_oriented
+def test_oriented_boxes_with_an_empty_side():
+    box = [4.0, 5.0, 12.0, 9.0, 30.0]
+    full, empty = sample(labels=("cat",), bboxes=[box]), sample(1, labels=(), bboxes=np.zeros((0, 5), np.float32))
+    for primary, other in ((full, empty), (empty, full)):
+        out = oriented(MixUp([other], **FIXED))(**primary)
+        np.testing.assert_allclose(out["bboxes"], [box], atol=0.01)
+        assert list(out["labels"]) == ["cat"]
+
+
+@only_oriented
+def test_oriented_boxes_cannot_be_stretched():
+    made = sample(labels=("cat",), bboxes=[[4.0, 5.0, 12.0, 9.0, 30.0]])
+    with pytest.raises(SampleError, match=r"fit_mode must keep angles true .* got \"stretch\": take \"contain\""):
+        oriented(MixUp([made], fit_mode="stretch", **FIXED))(**made)
+
+
+@pytest.mark.skipif(not IS_X, reason="albumentations 2.0.8 has no instance_binding")
+def test_instance_binding_is_refused_clearly():
+    made = sample(masks=np.stack([picture(5, channels=None)] * 2))
+    mixer = A.Compose(
+        [MixUp([made], **FIXED)],
+        bbox_params=A.BboxParams("pascal_voc", label_fields=list(LABEL_FIELDS)),
+        instance_binding=["masks", "bboxes"],
+    )
+    instances = [
+        {"mask": made["masks"][i], "bbox": made["bboxes"][i], "bbox_labels": {"labels": "cat", "mixup_weight": 1.0}}
+        for i in range(2)
+    ]
+    with pytest.raises(SampleError, match="instance_binding"):
+        mixer(image=made["image"], instances=instances)
+
+
+# --- what both have -----------------------------------------------------------------------------------------------
+
+
+def test_the_pipelines_own_clip_holds_for_the_reference():
+    other = sample(1, labels=("zebra",), bboxes=[[20.0, 10.0, 50.0, 30.0]])
+    params = A.BboxParams("pascal_voc", label_fields=list(LABEL_FIELDS), clip=True)
+    out = A.Compose([MixUp([other], **FIXED)], bbox_params=params)(**sample(labels=("cat",)))
+    np.testing.assert_allclose(out["bboxes"][1], [20, 10, 32, 24], atol=1e-3)
+
+
+def test_the_pipelines_own_filter_holds_for_the_reference():
+    other = sample(1, labels=("tiny", "zebra"), bboxes=[[3.0, 3.0, 5.0, 5.0], [2.0, 2.0, 20.0, 20.0]])
+    params = A.BboxParams("pascal_voc", label_fields=list(LABEL_FIELDS), min_area=20)
+    out = A.Compose([MixUp([other], **FIXED)], bbox_params=params)(**sample(labels=("cat",)))
+    assert out["labels"] == ["cat", "zebra"]
+    assert out["mixup_weight"] == [0.75, 0.25]
+
+
+def test_mask_interpolation_of_the_pipeline_is_taken():
+    mixer = A.Compose([MixUp([sample()], **FIXED)], mask_interpolation=cv2.INTER_LINEAR)
+    assert mixer.transforms[0].mask_interpolation == cv2.INTER_LINEAR
+
+
+@pytest.mark.parametrize("flag", [True, False])
+def test_box_lists_of_ints_and_tuples(flag):
+    boxes = [(1, 2, 11, 14), (3, 3, 13, 15)] if flag else np.array([[1, 2, 11, 14], [3, 3, 13, 15]])
+    out = mixing([sample(1, bboxes=boxes)])(**sample(0))
+    np.testing.assert_allclose(out["bboxes"], [[1, 2, 11, 14], [3, 3, 13, 15]] * 2, atol=1e-4)

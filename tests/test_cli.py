@@ -1,0 +1,84 @@
+"""`alb-mixup` as a user runs it: files, words and exit codes."""
+
+import shutil
+from pathlib import Path
+
+import cv2
+import pytest
+
+import alb_mixup
+from alb_mixup.cli import main
+
+
+def embedded_copy(folder: Path) -> Path:
+    source = alb_mixup.sample_dataset().root
+    shutil.copytree(source, folder)
+    (folder / "ImageSets" / "Main").mkdir(parents=True)
+    (folder / "ImageSets" / "Main" / "train.txt").write_text("BloodImage_00010\nBloodImage_00044\n")
+    return folder
+
+
+def test_preview_writes_the_embedded_images_and_says_where(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["preview", "-n", "2"]) == 0
+    assert capsys.readouterr().out == "Wrote mixup-preview.png (2 mixes of the images inside the package)\n"
+    assert cv2.imread(str(tmp_path / "mixup-preview.png")).std() > 10
+    assert [path.name for path in tmp_path.iterdir()] == ["mixup-preview.png"]
+
+
+def test_preview_repeats_under_a_seed_and_differs_under_another(tmp_path):
+    pages = []
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        assert main(["preview", "-n", "1", "--seed", str(seed), "-o", str(tmp_path / name)]) == 0
+        pages.append((tmp_path / name).read_bytes())
+    assert pages[0] == pages[1] != pages[2]
+
+
+def test_preview_of_a_voc_split(tmp_path, capsys):
+    root = embedded_copy(tmp_path / "voc")
+    assert main(["preview", str(root), "--split", "train", "-n", "3", "-o", str(tmp_path / "page.png")]) == 0
+    assert "3 mixes of" in capsys.readouterr().out
+    assert (tmp_path / "page.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["nowhere"], "there is none at"),
+        (["-n", "0"], "-n must be at least 1, got 0"),
+        (["--seed", "-1"], "--seed must be at least 0, got -1"),
+        (["--split", "train"], "--split must come with SRC"),
+        (["--alpha", "0"], "alpha must be a positive finite number"),
+        (["-o", "missing/page.png"], "make the folder first"),
+    ],
+)
+def test_errors_are_one_line_and_write_nothing(arguments, says, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["preview", *arguments]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("alb-mixup: ")
+    assert says in captured.err
+    assert captured.err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failure_while_writing_leaves_the_old_picture(tmp_path, monkeypatch, capsys):
+    page = tmp_path / "page.png"
+    page.write_bytes(b"old")
+
+    def disk_full(self, path, **_):
+        Path(path).write_bytes(b"half")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", disk_full)
+    assert main(["preview", "-n", "1", "-o", str(page)]) == 2
+    assert "No space left" in capsys.readouterr().err
+    assert page.read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["page.png"]
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["--version"])
+    assert capsys.readouterr().out == f"alb-mixup {alb_mixup.__version__}\n"
