@@ -227,27 +227,34 @@ def encode_labels(processor: Any, name: str, field: str, values: Array | list[An
         SampleError: Numbers on one side, other labels on the other.
     """
     known = _label_metadata(processor, name, field)
-    labels: Any
-    if isinstance(values, np.ndarray) and values.dtype.kind in "iuf":
-        numeric, labels = True, values
-    else:
-        labels = [value.item() if isinstance(value, np.generic) else value for value in values]
-        numeric = all(isinstance(label, Real) for label in labels)
+    labels = values.tolist() if isinstance(values, np.ndarray) else [_plain(value) for value in values]
     if known is None:
-        container = np.asarray(values) if isinstance(like, np.ndarray) else np.asarray(labels, object).tolist()
+        container = _array_like(labels, like) if isinstance(like, np.ndarray) else labels
         return np.asarray(processor.label_manager.process_field(name, field, container), np.float32)
-    if numeric != (known.encoder is None or known.encoder.is_numerical):
+    numeric = all(isinstance(label, Real) for label in labels)
+    if numeric != (known.encoder is None or all(isinstance(label, Real) for label in known.encoder.classes_)):
         raise SampleError(
-            f"label field {field!r} must be numbers in both images or in neither, got {list(labels[:3])} from the "
+            f"label field {field!r} must be numbers in both images or in neither, got {labels[:3]} from the "
             f"reference; the primary's are {'other labels' if numeric else 'numbers'}"
         )
-    if numeric:
+    if known.encoder is None or known.encoder.is_numerical:
         return np.asarray(labels, np.float32).reshape(-1, 1)
     # Not `process_field` here: on 2.0.8 it fits the encoder anew.
     known.encoder.update(labels)
     if known.dtype is not None and known.dtype.kind in "US":  # on 2.0.8, "<U3" would cut "platelets" to "pla"
         known.dtype = np.result_type(known.dtype, np.asarray(labels).dtype)
     return np.asarray(known.encoder.transform(labels), np.float32).reshape(-1, 1)
+
+
+def _plain(label: Any) -> Any:
+    """Return a NumPy scalar as Python's own: 2.0.8 takes the former in a list for categories, and cuts their fractions."""
+    return label.item() if isinstance(label, np.generic) else label
+
+
+def _array_like(labels: list[Any], like: Array) -> Array:
+    """Return labels as an array of the primary's precision, where they are numbers of its kind."""
+    array = np.asarray(labels)
+    return array.astype(like.dtype) if array.dtype.kind == like.dtype.kind and array.dtype.kind in "iuf" else array
 
 
 def _label_metadata(processor: Any, name: str, field: str) -> Any:

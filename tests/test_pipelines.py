@@ -25,6 +25,7 @@ from tests.samples import (
     sample,
 )
 
+CLIP = {"clip_bboxes_on_input" if IS_X else "clip": True}
 FIXED = {"ratio_range": (0.75, 0.75), "p": 1.0}
 
 
@@ -654,7 +655,7 @@ def test_a_mixup_within_the_reference_transform():
 
 def test_reference_transform_writes_to_no_reference():
     other = as_arrays(sample(1, bboxes=[[1.0, 2.0, 11.0, 14.0], [-5.0, 3.0, 40.0, 15.0]]))
-    params = A.BboxParams("pascal_voc", label_fields=list(LABEL_FIELDS), clip=True)
+    params = A.BboxParams("pascal_voc", label_fields=list(LABEL_FIELDS), **CLIP)
     before = frozen(other)
     transform = A.Compose([A.HorizontalFlip(p=1.0)], bbox_params=params)
     for _ in range(2):
@@ -763,7 +764,7 @@ def test_instance_binding_is_refused_clearly():
 
 def test_the_pipelines_own_clip_holds_for_the_reference():
     other = sample(1, labels=("zebra",), bboxes=[[20.0, 10.0, 50.0, 30.0]])
-    params = A.BboxParams("pascal_voc", label_fields=list(LABEL_FIELDS), clip=True)
+    params = A.BboxParams("pascal_voc", label_fields=list(LABEL_FIELDS), **CLIP)
     out = A.Compose([MixUp([other], **FIXED)], bbox_params=params)(**sample(labels=("cat",)))
     np.testing.assert_allclose(out["bboxes"][1], [20, 10, 32, 24], atol=1e-3)
 

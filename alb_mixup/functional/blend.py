@@ -18,9 +18,9 @@ def blend(image: Array, other: Array, ratio: float) -> Array:
     """
     if ratio < 0.5:  # the larger share first: swapping the images with `ratio` and `1 - ratio` is then the same sum
         image, other, ratio = other, image, 1.0 - ratio
-    # `addWeighted` drops the last axis of (H, W, 1) and stops at 512 channels; rows of values have neither problem.
-    # `reshape` copies only where the layout is no run of pixels (negative strides, channels first), which OpenCV
-    # would walk through 12 times slower than the copy takes.
+    # `addWeighted` drops the last axis of (H, W, 1) and stops at 128 channels (OpenCV 5) or 512; rows of values have
+    # neither problem. `reshape` copies only where the layout is no run of pixels (negative strides, channels first),
+    # which OpenCV would walk through 12 times slower than the copy takes.
     blended = cv2.addWeighted(_rows(image), ratio, _rows(other), 1.0 - ratio, 0.0)
     return blended.reshape(image.shape)
 

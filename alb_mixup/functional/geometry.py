@@ -123,7 +123,7 @@ def _fill_around(canvas: Array, rows: tuple[int, int], cols: tuple[int, int], fi
 def _resize(image: Array, size_hw: tuple[int, int], interpolation: int) -> Array:
     if image.shape[:2] == size_hw:
         return image
-    limit = 4 if interpolation == cv2.INTER_AREA else 512  # channels that OpenCV resizes at once
+    limit = 4 if interpolation == cv2.INTER_AREA else 128  # channels at once: OpenCV 5 takes no more, 4 took 512
     if image.ndim == 3 and image.shape[2] > limit:
         parts = [_resize(image[..., i : i + limit], size_hw, interpolation) for i in range(0, image.shape[2], limit)]
         return np.concatenate(parts, axis=2)
@@ -197,6 +197,8 @@ def fit_keypoints(keypoints: Array, source_hw: tuple[int, int], placement: Place
     Returns:
         New (N, 5+) array of the same dtype, in pixels of the canvas; the scale column by the larger of both scales.
     """
+    if len(keypoints) == 0:  # Albumentations drops the columns with the rows
+        return keypoints
     scale_y, scale_x = placement.size_hw[0] / source_hw[0], placement.size_hw[1] / source_hw[1]
     moved = keypoints.astype(np.float64)
     moved[:, 0] = moved[:, 0] * scale_x + placement.left
