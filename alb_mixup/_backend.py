@@ -247,7 +247,7 @@ def encode_labels(processor: Any, name: str, field: str, values: Array | list[An
 
 
 def _plain(label: Any) -> Any:
-    """Return a NumPy scalar as Python's own: 2.0.8 takes the former in a list for categories, and cuts their fractions."""
+    """Return a NumPy scalar as Python's own: 2.0.8 takes the former in a list for categories and cuts fractions."""
     return label.item() if isinstance(label, np.generic) else label
 
 
