@@ -27,7 +27,7 @@ def pair(name: str, value: Any, constraint: str) -> tuple[Any, Any]:
 
 def choice(name: str, value: Any, allowed: Sequence[Any]) -> Any:
     """Return a value that is one of those allowed."""
-    if isinstance(value, bool) or value not in allowed:
+    if isinstance(value, bool) or not isinstance(value, str | int) or value not in allowed:
         raise ArgumentError(f"{name} must be one of {', '.join(map(str, allowed))}, got {value!r}")
     return value
 

@@ -148,13 +148,24 @@ class ReferenceSample:
                 f"{self._where} must have every label field of the pipeline, got no {field!r} for its {name}: add it, "
                 f"one value for each row; it has {', '.join(map(repr, self._sample))}"
             )
+        if isinstance(labels, str) or not hasattr(labels, "__len__"):
+            raise SampleError(f"{self._where}[{field!r}] must be a list or array, one value a row, got {labels!r}")
         if len(labels) != count:
             raise SampleError(
                 f"{self._where}[{field!r}] must have one value for each of {count} {name}, got {len(labels)}"
             )
-        if field == weight and not np.isfinite(np.asarray(labels, np.float32)).all():
-            raise SampleError(f"{self._where}[{field!r}] must be finite, got {labels!r}")
+        if field == weight:
+            _check_weights(f"{self._where}[{field!r}]", labels)
         return labels
+
+
+def _check_weights(name: str, weights: Any) -> None:
+    try:
+        finite = np.isfinite(np.asarray(weights, np.float32)).all()
+    except (TypeError, ValueError) as error:
+        raise SampleError(f"{name} must be numbers, got {weights!r}: {error}") from error
+    if not finite:
+        raise SampleError(f"{name} must be finite, got {weights!r}")
 
 
 def channels(shape: tuple[int, ...]) -> int:

@@ -292,7 +292,10 @@ class MixUp(_backend.MixTransform):
                     f"(1.0), or MixUp(..., weight_field=None)"
                 )
             _backend.check_weights(processor, kind, self.weight_field)
-            mix = mix._replace(weight_column=fields.index(self.weight_field) - len(fields))
+            column = fields.index(self.weight_field) - len(fields)
+            if len(rows) and not np.isfinite(rows[:, column]).all():
+                raise SampleError(f"{self.weight_field} must be finite, got {rows[:, column]}")
+            mix = mix._replace(weight_column=column)
         if _backend.is_oriented(processor):
             if self.fit_mode == "stretch":
                 raise SampleError('fit_mode must keep angles true for oriented boxes, got "stretch": take "contain"')
@@ -404,6 +407,9 @@ def _size_of(data: Mapping[str, Any], kinds: Mapping[str, str]) -> tuple[int, in
     for key, kind in kinds.items():
         if kind in {"image", "images"}:
             image = data[key] if kind == "image" else data[key][0]
+            if not isinstance(image, np.ndarray) or image.ndim not in {2, 3} or image.size == 0:
+                got = f"shape {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+                raise SampleError(f"{key} must be a non-empty array (H, W) or (H, W, C), got {got}")
             return image.shape[0], image.shape[1]
     raise SampleError(f"MixUp must get an image, got {', '.join(data)}")
 

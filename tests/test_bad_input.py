@@ -289,7 +289,7 @@ def test_a_label_count_of_the_reference_that_does_not_match(key, count):
 
 @pytest.mark.parametrize("key", ["labels", "mixup_weight"])
 def test_a_label_field_of_the_reference_that_is_no_sequence(key):
-    bad_sample([f"reference[0]['{key}']"], lambda: mixing([sample(**{key: 1.0})])(**sample()))
+    bad_sample([f"reference[0]['{key}']"], lambda: mixing([sample() | {key: 1.0}])(**sample()))
 
 
 @pytest.mark.parametrize(("mine", "theirs"), [(["cat", "dog"], [1, 2]), ([1, 2], ["cat", "dog"])])

@@ -508,6 +508,23 @@ def test_an_additional_target_that_the_reference_lacks_is_named(key):
         mixer(**two_images(0))
 
 
+@pytest.mark.parametrize("kind", ["bboxes", "keypoints"])
+def test_additional_boxes_and_points_are_joined_with_the_same_key(kind):
+    columns = 4 if kind == "bboxes" else 2
+    rows = np.array([[1.0, 2.0, 11.0, 14.0]], np.float32)[:, :columns]
+    primary = {"image": picture(), kind: rows, "more": rows + 1}
+    other = {"image": picture(1), kind: rows + 2, "more": rows + 3}
+    mixer = A.Compose(
+        [MixUp([other], weight_field=None, **FIXED)],
+        bbox_params=A.BboxParams("pascal_voc") if kind == "bboxes" else None,
+        keypoint_params=A.KeypointParams("xy") if kind == "keypoints" else None,
+        additional_targets={"more": kind},
+    )
+    out = mixer(**primary)
+    for key in (kind, "more"):
+        np.testing.assert_allclose(out[key], np.concatenate([primary[key], other[key]]), atol=1e-4)
+
+
 def test_keys_that_are_no_targets_pass_through():
     out = mixing([sample(1, image_id=8)])(**sample(image_id=7))
     assert out["image_id"] == 7

@@ -40,29 +40,32 @@ def draw(mixer):
     return [[record["ratio"], record["reference_index"]] for record in records]
 
 
-def work(mixer, connection):
-    connection.send([draw(mixer) for _ in range(CALLS)])
+def work(mixers, connection):
+    connection.send([[draw(mixer) for _ in range(CALLS)] for mixer in mixers])
 
 
-def run_processes(method, mixer):
-    """Start the workers; return each one's draws."""
+def processes_report(method):
+    """Return what pipelines drew in each worker, and one of them in the parent before."""
+    seeded, unseeded, used = two_mixups(3), two_mixups(None), two_mixups(4)
+    in_parent = [draw(used) for _ in range(CALLS)]
     context, running = multiprocessing.get_context(method), []
     for _ in range(WORKERS):
         receiver, sender = context.Pipe(duplex=False)
-        process = context.Process(target=work, args=(mixer, sender))
+        process = context.Process(target=work, args=([seeded, unseeded, used], sender))
         process.start()
         running.append((process, receiver))
     draws = [receiver.recv() for _, receiver in running]
     for process, _ in running:
         process.join()
-    return draws
+    of_seeded, of_unseeded, of_used = zip(*draws, strict=True)
+    return {"seeded": of_seeded, "unseeded": of_unseeded, "used": [in_parent, *of_used]}
 
 
 class Draws:
-    """A dataset for DataLoader whose items are the worker and what its pipeline drew."""
+    """A dataset for DataLoader whose items are the worker and what its pipelines drew."""
 
-    def __init__(self, mixer):
-        self.mixer = mixer
+    def __init__(self, *mixers):
+        self.mixers = mixers
 
     def __len__(self):
         return WORKERS * CALLS
@@ -70,46 +73,30 @@ class Draws:
     def __getitem__(self, index):
         from torch.utils.data import get_worker_info  # noqa: PLC0415
 
-        return get_worker_info().id, draw(self.mixer)
+        return get_worker_info().id, [draw(mixer) for mixer in self.mixers]
 
 
-def run_loader(method, seed, *, persistent, epochs=2):
-    """Go through a DataLoader; return the draws of each worker in each epoch."""
+def loader_report(method, *, persistent, epochs):
+    """Return what pipelines drew in each worker and epoch of a DataLoader."""
     import torch  # noqa: PLC0415
     from torch.utils.data import DataLoader  # noqa: PLC0415
 
     torch.manual_seed(5)
+    data = Draws(two_mixups(3), two_mixups(None))
     settings = {"num_workers": WORKERS, "persistent_workers": persistent, "multiprocessing_context": method}
-    loader, runs = DataLoader(Draws(two_mixups(seed)), batch_size=1, collate_fn=list, **settings), []
+    loader, report = DataLoader(data, batch_size=1, collate_fn=list, **settings), {"seeded": [], "unseeded": []}
     for _ in range(epochs):
         items = [batch[0] for batch in loader]
-        runs += [[drawn for worker, drawn in items if worker == i] for i in range(WORKERS)]
-    return runs
-
-
-def processes_report(method):
-    used = two_mixups(3)
-    in_parent = [draw(used) for _ in range(CALLS)]
-    return {
-        "seeded": run_processes(method, two_mixups(3)),
-        "unseeded": run_processes(method, two_mixups(None)),
-        "used": [in_parent, *run_processes(method, used)],
-    }
-
-
-def loader_report(method):
-    return {
-        "persistent": run_loader(method, 3, persistent=True),
-        "new processes": run_loader(method, 3, persistent=False),
-        "unseeded": run_loader(method, None, persistent=False, epochs=1),
-    }
+        for i, runs in enumerate(report.values()):
+            runs += [[drawn[i] for worker, drawn in items if worker == number] for number in range(WORKERS)]
+    return report
 
 
 # --- runs in pytest -----------------------------------------------------------------------------------------------
 
 
-def report_of(function, method):
-    code = f"import json, tests.test_workers as t; print(json.dumps(t.{function.__name__}({method!r})))"
+def report_of(expression):
+    code = f"import json, tests.test_workers as t; print(json.dumps(t.{expression}))"
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr
@@ -129,22 +116,18 @@ def assert_all_differ(runs):
 @pytest.mark.skipif(IS_X, reason="AlbumentationsX tells only the workers of PyTorch's DataLoader apart")
 @pytest.mark.parametrize("method", METHODS)
 def test_processes_of_multiprocessing(method):
-    report = report_of(processes_report, method)
-    for name in ("seeded", "unseeded", "used"):
-        assert_all_differ(report[name])
-    assert_all_differ(report["seeded"] + report["unseeded"])
-    again = report_of(processes_report, method)
+    report, again = (report_of(f"processes_report({method!r})") for _ in range(2))
+    assert_all_differ([run for runs in report.values() for run in runs])
     assert again["seeded"] == report["seeded"]
     assert again["used"] == report["used"]
-    assert again["unseeded"] != report["unseeded"]
+    assert_all_differ(report["unseeded"] + again["unseeded"])
 
 
 @pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="PyTorch is not installed")
 @pytest.mark.parametrize("method", METHODS)
 def test_workers_of_a_data_loader(method):
-    report = report_of(loader_report, method)
-    for runs in report.values():
-        assert_all_differ(runs)  # between workers and between epochs
-    first_epochs = [report[name][:WORKERS] for name in ("persistent", "new processes")]
-    assert first_epochs[0] == first_epochs[1]  # the same seeds, so the same run
-    assert_all_differ(report["persistent"] + report["unseeded"])
+    report = report_of(f"loader_report({method!r}, persistent=True, epochs=2)")
+    again = report_of(f"loader_report({method!r}, persistent=False, epochs={2 if method == 'fork' else 1})")
+    for one in (report, again):
+        assert_all_differ(one["seeded"] + one["unseeded"])  # between workers, and between epochs
+    assert again["seeded"][:WORKERS] == report["seeded"][:WORKERS]  # of the first epoch, where all seeds are the same
