@@ -12,7 +12,7 @@ import alb_mixup
 from alb_mixup.datasets import DetectionDataset, VocDataset, sample_dataset
 from alb_mixup.errors import AlbMixUpError, ArgumentError
 from alb_mixup.functional.geometry import FIT_MODES
-from alb_mixup.plot import MixTriple, plot_mixes
+from alb_mixup.preview import MixTriple, plot_mixes
 from alb_mixup.transform import MixUp, detection_pipeline
 
 

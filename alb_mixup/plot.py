@@ -5,13 +5,11 @@ matplotlib is imported when something is drawn, never when this module is: `impo
 
 from __future__ import annotations
 
-import math
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,7 +17,6 @@ from alb_mixup.errors import ArgumentError, InstallationError, SampleError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 # Okabe & Ito's colours, which people with any colour vision tell apart (https://jfly.uni-koeln.de/color/).
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#F0E442", "#000000")
@@ -27,40 +24,11 @@ BBOX_FORMATS = ("pascal_voc", "coco", "yolo", "albumentations", "cxcywh")
 
 _TAG_SHARE = 0.2  # of the picture: more tags than this hide what they name
 _NAME_LENGTH = 24
-# A page of mixes, in inches.
-_DPI = 110
-_SMALL = 1.35  # width of an original; the mix is as high as two of them
-_GAP = 0.04
-_CAPTION = 0.24
-_MARGIN = 0.16
-_HEADER = 0.42
-_CARDS_IN_A_ROW = 4
-
 _colors: dict[str, str] = {}
 
 
-class MixTriple(NamedTuple):
-    """One mix and where it came from, as `plot_mixes` draws it.
-
-    Attributes:
-        primary: the sample that went in.
-        partner: the sample that was drawn from the reference.
-        mixed: the sample that came out.
-        ratio: λ in [0, 1], the primary's share.
-        primary_name: short name of the primary, such as "#3".
-        partner_name: short name of the partner.
-    """
-
-    primary: Mapping[str, Any]
-    partner: Mapping[str, Any]
-    mixed: Mapping[str, Any]
-    ratio: float
-    primary_name: str
-    partner_name: str
-
-
 @dataclass(frozen=True)
-class _Scene:
+class Scene:
     """A checked sample: (H, W) or (H, W, 3) pixels, boxes as absolute xyxy and degrees, one name and tag each."""
 
     image: NDArray[Any]
@@ -93,58 +61,21 @@ def plot(sample: Mapping[str, Any], ax: Axes | None = None, *, bbox_format: str 
         SampleError: If the sample's image, boxes, labels or weights cannot be drawn.
         InstallationError: If matplotlib is missing.
     """
-    _require_matplotlib()
-    scene = _scene(sample, bbox_format)
+    require_matplotlib()
+    scene = read_scene(sample, bbox_format)
     if ax is None:
         ax = _new_axes(scene.image)
-    _draw(ax, scene)
-    _draw_tags(ax, scene)
+    draw(ax, scene)
+    draw_tags(ax, scene)
     return ax
 
 
-def plot_mixes(mixes: Iterable[MixTriple], *, title: str = "", bbox_format: str = "pascal_voc") -> Figure:
-    """Draw a page of mixes, each beside the two originals that it was made from.
-
-    Args:
-        mixes: At least one. Only reduced copies of the images are kept, so a generator of large ones needs
-            little memory.
-        title: A line at the top of the page.
-        bbox_format: How to read the boxes of all samples, as in `plot`.
-
-    Returns:
-        A figure that pyplot does not know: nothing to close, and no display needed. `figure.savefig` writes it.
+def require_matplotlib() -> None:
+    """Name the extra where matplotlib is missing.
 
     Raises:
-        ArgumentError: If `mixes` is empty or `bbox_format` is unknown.
-        SampleError: If a sample cannot be drawn.
-        InstallationError: If matplotlib is missing.
+        InstallationError: It is.
     """
-    _require_matplotlib()
-    cards = [_card(mix, bbox_format) for mix in mixes]
-    if not cards:
-        raise ArgumentError("mixes must hold at least one mix, got none: pass an iterable of MixTriple")
-    names = sorted({name for _, panels in cards for panel in panels for name in panel.names if name})
-    colors = [_color(name) for name in names]  # in a fixed order: no draw decides which class comes first
-    aspect = max(panel.image.shape[0] / panel.image.shape[1] for _, panels in cards for panel in panels)
-    page = _Page(len(cards), min(aspect, 2.0))
-    page.write_header(title, list(zip(names, colors, strict=True)))
-    for index, (caption, panels) in enumerate(cards):
-        page.draw(index, caption, panels)
-    return page.figure
-
-
-def _card(mix: MixTriple, bbox_format: str) -> tuple[str, list[_Scene]]:
-    """Reduce a mix to what is drawn of it: tags with weights on the mix alone, colours tell the classes."""
-    caption = f"{mix.ratio:.2f} × {mix.primary_name}  +  {1 - mix.ratio:.2f} × {mix.partner_name}"
-    primary, partner, mixed = (
-        _reduced(_scene(sample, bbox_format), round(2 * _SMALL * _DPI))
-        for sample in (mix.primary, mix.partner, mix.mixed)
-    )
-    untagged = [replace(scene, tags=[""] * len(scene.tags)) for scene in (primary, partner)]
-    return caption, [*untagged, replace(mixed, tags=[f"{weight:.2f}" for weight in mixed.weights])]
-
-
-def _require_matplotlib() -> None:
     try:
         import matplotlib  # noqa: F401, PLC0415
     except ImportError as error:
@@ -156,7 +87,13 @@ def _require_matplotlib() -> None:
 # ------------------------------------------------------------------------------------------ reading a sample
 
 
-def _scene(sample: Mapping[str, Any], bbox_format: str) -> _Scene:
+def read_scene(sample: Mapping[str, Any], bbox_format: str) -> Scene:
+    """Check a sample and bring it into the one form that is drawn.
+
+    Raises:
+        ArgumentError: `bbox_format` is unknown.
+        SampleError: The sample cannot be drawn.
+    """
     if bbox_format not in BBOX_FORMATS:
         raise ArgumentError(f"bbox_format must be one of {', '.join(BBOX_FORMATS)}; got {bbox_format!r}")
     if not isinstance(sample, Mapping) or "image" not in sample:
@@ -169,7 +106,7 @@ def _scene(sample: Mapping[str, Any], bbox_format: str) -> _Scene:
     names = [""] * len(xyxy) if labels is None else [_name(label) for label in labels]
     shares = np.ones(len(xyxy)) if weights is None else _weights(weights)
     tags = names if weights is None else [f"{name} {w:.2f}".strip() for name, w in zip(names, shares, strict=True)]
-    return _Scene(image, xyxy, angles, names, tags, shares)
+    return Scene(image, xyxy, angles, names, tags, shares)
 
 
 def _pixels(image: object) -> NDArray[Any]:
@@ -248,21 +185,10 @@ def _name(label: Any) -> str:
     return text if len(text) <= _NAME_LENGTH else text[: _NAME_LENGTH - 1] + "…"
 
 
-def _reduced(scene: _Scene, side: int) -> _Scene:
-    """Shrink a scene, boxes included, until no side of its image is longer than `side` pixels."""
-    height, width = scene.image.shape[:2]
-    scale = side / max(height, width)
-    if scale >= 1:
-        return scene
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    image = cv2.resize(scene.image, size, interpolation=cv2.INTER_AREA)
-    return replace(scene, image=image, xyxy=scene.xyxy * ([size[0] / width, size[1] / height] * 2))
-
-
 # ------------------------------------------------------------------------------------------ drawing a scene
 
 
-def _color(name: str) -> str:
+def class_color(name: str) -> str:
     """Choose the colour of a class, once a process.
 
     The name alone decides where in the palette to look first, which keeps colours from run to run; a colour is
@@ -293,7 +219,7 @@ def _inches_wide(ax: Axes) -> float:
     return float(ax.get_window_extent().width / ax.figure.dpi)
 
 
-def _draw(ax: Axes, scene: _Scene) -> None:
+def draw(ax: Axes, scene: Scene) -> None:
     """Draw the image and its boxes, heavy boxes over light ones."""
     from matplotlib.patches import Rectangle  # noqa: PLC0415
     from matplotlib.patheffects import withStroke  # noqa: PLC0415
@@ -317,7 +243,7 @@ def _draw(ax: Axes, scene: _Scene) -> None:
                 angle=angle,
                 rotation_point="center",
                 fill=False,
-                edgecolor=_color(name),
+                edgecolor=class_color(name),
                 linewidth=line,
                 alpha=0.35 + 0.65 * weight,
                 zorder=2 + weight,
@@ -330,7 +256,7 @@ def _white(image: NDArray[Any]) -> float:
     return 255.0 if image.dtype == np.uint8 else 1.0
 
 
-def _draw_tags(ax: Axes, scene: _Scene) -> None:
+def draw_tags(ax: Axes, scene: Scene) -> None:
     """Write the boxes' tags where there is room, the largest boxes first."""
     scale = _inches_wide(ax) * ax.figure.dpi / scene.image.shape[1]
     area = scale**2 * scene.image.shape[0] * scene.image.shape[1]
@@ -360,7 +286,7 @@ class _Spot(NamedTuple):
         )
 
 
-def _place_tag(ax: Axes, scene: _Scene, index: int, scale: float, placed: list[_Spot]) -> _Spot | None:
+def _place_tag(ax: Axes, scene: Scene, index: int, scale: float, placed: list[_Spot]) -> _Spot | None:
     """Write one tag inside its box's top left corner and inside the image, unless it would lie on another."""
     left, top, right, _ = scene.xyxy[index]
     size = 4.5 + 2.5 * float(np.clip(_inches_wide(ax) / 5, 0, 1))
@@ -387,53 +313,9 @@ def _place_tag(ax: Axes, scene: _Scene, index: int, scale: float, placed: list[_
         clip_on=True,
         bbox={
             "boxstyle": "square,pad=0.12",
-            "facecolor": _color(scene.names[index]),
+            "facecolor": class_color(scene.names[index]),
             "edgecolor": "none",
             "alpha": 0.75,
         },
     )
     return spot
-
-
-# ------------------------------------------------------------------------------------------ a page of mixes
-
-
-class _Page:
-    """A figure with room for `count` cards: two originals above each other, their mix beside them."""
-
-    def __init__(self, count: int, aspect: float) -> None:
-        from matplotlib.figure import Figure  # noqa: PLC0415
-
-        self._columns = min(_CARDS_IN_A_ROW, math.ceil(math.sqrt(count)))
-        self._small = _SMALL, _SMALL * aspect
-        self._large = 2 * _SMALL + _GAP * 2, 2 * self._small[1] + _GAP
-        self._card = _SMALL + _GAP + self._large[0] + _MARGIN, self._large[1] + _CAPTION + _GAP
-        self._width = self._columns * self._card[0] + _MARGIN
-        self._height = math.ceil(count / self._columns) * self._card[1] + _HEADER + _MARGIN
-        self.figure = Figure(figsize=(self._width, self._height), dpi=_DPI, facecolor="white")
-
-    def write_header(self, title: str, legend: list[tuple[str, str]]) -> None:
-        """Write the title at the left, and the classes behind it as far as there is room."""
-        self._write(_MARGIN, 0.55 * _HEADER, title, fontsize=11, weight="bold")
-        left = _MARGIN + 0.09 * len(title) + 0.3
-        for name, color in legend:
-            if left + 0.1 * len(name) > self._width:
-                break
-            self._write(left, 0.55 * _HEADER, name, fontsize=10, weight="bold", color=color)
-            left += 0.1 * len(name) + 0.2
-
-    def draw(self, index: int, caption: str, panels: list[_Scene]) -> None:
-        """Draw one card."""
-        row, column = divmod(index, self._columns)
-        left, top = _MARGIN + column * self._card[0], _HEADER + row * self._card[1]
-        self._write(left, top + 0.5 * _CAPTION, caption, fontsize=8.5)
-        top, right = top + _CAPTION, left + _SMALL + _GAP
-        places = [(left, top, self._small), (left, top + self._small[1] + _GAP, self._small), (right, top, self._large)]
-        for (x, y, (width, height)), scene in zip(places, panels, strict=True):
-            bottom = 1 - (y + height) / self._height
-            ax = self.figure.add_axes((x / self._width, bottom, width / self._width, height / self._height))
-            _draw(ax, scene)
-            _draw_tags(ax, scene)
-
-    def _write(self, left: float, top: float, text: str, **style: Any) -> None:
-        self.figure.text(left / self._width, 1 - top / self._height, text, va="center", **style)

@@ -22,12 +22,13 @@ LAYERS = {
     "functional": {"functional"},
     "datasets": {"errors", "datasets"},
     "plot": {"errors"},
+    "preview": {"errors", "plot"},
     "_checks": {"errors"},
     "_backend": {"errors", "functional"},
     "_reference": {"errors", "datasets", "_backend"},
     "_sample": {"errors", "functional", "_backend"},
     "transform": {"errors", "functional", "_backend", "_checks", "_reference", "_sample"},
-    "cli": {"errors", "functional", "datasets", "plot", "transform"},
+    "cli": {"errors", "functional", "datasets", "preview", "transform"},
 }
 
 

@@ -9,7 +9,6 @@ import pytest
 
 from alb_mixup import plot
 from alb_mixup.errors import ArgumentError, SampleError
-from alb_mixup.plot import MixTriple, plot_mixes
 
 mpl.use("Agg")
 
@@ -112,21 +111,6 @@ def test_bad_samples_are_refused(bad, error, says):
 def test_unknown_format_is_refused():
     with pytest.raises(ArgumentError, match=r"bbox_format must be one of .* got 'xyxy'"):
         plot(sample(), bbox_format="xyxy")
-
-
-def test_a_page_shows_both_originals_and_the_mix():
-    small = sample(image=np.zeros((50, 40), np.uint8), bboxes=[], labels=[], mixup_weight=[])
-    figure = plot_mixes([MixTriple(sample(), small, sample(), 0.25, "#3", "#8")], title="A title")
-    assert [len(ax.patches) for ax in figure.axes] == [2, 0, 2]
-    texts = [text.get_text() for text in figure.texts]
-    assert texts == ["A title", "cat", "dog", "0.25 × #3  +  0.75 × #8"]
-    assert [[text.get_text() for text in ax.texts] for ax in figure.axes] == [[], [], ["0.25", "0.75"]]
-    assert not plt.get_fignums()
-
-
-def test_a_page_of_nothing_is_refused():
-    with pytest.raises(ArgumentError, match="at least one"):
-        plot_mixes([])
 
 
 def test_missing_matplotlib_is_named():
