@@ -27,9 +27,10 @@ def pair(name: str, value: Any, constraint: str) -> tuple[Any, Any]:
 
 def choice(name: str, value: Any, allowed: Sequence[Any]) -> Any:
     """Return a value that is one of those allowed."""
-    if isinstance(value, bool) or not isinstance(value, str | int) or value not in allowed:
+    plain = value.item() if isinstance(value, np.generic) else value
+    if isinstance(plain, bool) or not isinstance(plain, str | int) or plain not in allowed:
         raise ArgumentError(f"{name} must be one of {', '.join(map(str, allowed))}, got {value!r}")
-    return value
+    return plain
 
 
 def beta_parameters(alpha: Any) -> tuple[float, float]:
