@@ -238,7 +238,13 @@ def encode_labels(processor: Any, name: str, field: str, values: Array | list[An
             f"reference; the primary's are {'other labels' if numeric else 'numbers'}"
         )
     if known.encoder is None or known.encoder.is_numerical:
-        return np.asarray(labels, np.float32).reshape(-1, 1)
+        numbers = np.asarray(labels)
+        if known.dtype is not None and not np.array_equal(numbers.astype(known.dtype), numbers):
+            raise SampleError(
+                f"label field {field!r} must fit the primary's dtype {known.dtype}, got {labels[:3]} from the reference: "
+                "give the primary's as an array of a wider dtype, or both as lists"
+            )
+        return numbers.astype(np.float32).reshape(-1, 1)
     # Not `process_field` here: on 2.0.8 it fits the encoder anew.
     known.encoder.update(labels)
     if known.dtype is not None and known.dtype.kind in "US":  # on 2.0.8, "<U3" would cut "platelets" to "pla"

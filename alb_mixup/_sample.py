@@ -148,7 +148,7 @@ class ReferenceSample:
                 f"{self._where} must have every label field of the pipeline, got no {field!r} for its {name}: add it, "
                 f"one value for each row; it has {', '.join(map(repr, self._sample))}"
             )
-        if isinstance(labels, str) or not hasattr(labels, "__len__"):
+        if isinstance(labels, str) or not hasattr(labels, "__len__") or np.ndim(labels) != 1:
             raise SampleError(f"{self._where}[{field!r}] must be a list or array, one value a row, got {labels!r}")
         if len(labels) != count:
             raise SampleError(

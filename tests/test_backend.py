@@ -279,12 +279,13 @@ def test_a_look_at_label_fields_leaves_no_trace():
 
 
 @only_x
-def test_keypoint_label_mappings_know_labels_of_the_reference_only():
+@pytest.mark.parametrize("names", [["nose"], []])
+def test_keypoint_label_mappings_know_labels_of_the_reference_only(names):
     mappings = {"HorizontalFlip": {"parts": {"left ear": "right ear", "right ear": "left ear"}}}
     params = A.KeypointParams("xy", label_fields=["parts"], label_mapping=mappings)
-    mixer = A.Compose([MixUp([part("left ear", 1)], p=1.0), A.HorizontalFlip(p=1.0)], keypoint_params=params)
-    assert list(mixer(**part("nose", 0))["parts"]) == ["nose", "right ear"]
+    mixer = A.Compose([MixUp([parts(["left ear"])], p=1.0), A.HorizontalFlip(p=1.0)], keypoint_params=params)
+    assert list(mixer(**parts(names))["parts"]) == [*names, "right ear"]
 
 
-def part(name, seed):
-    return {"image": sample(seed)["image"], "keypoints": [[3.0, 4.0]], "parts": [name]}
+def parts(names):
+    return {"image": sample()["image"], "keypoints": [[3.0, 4.0]] * len(names), "parts": names}

@@ -292,6 +292,19 @@ def test_a_label_field_of_the_reference_that_is_no_sequence(key):
     bad_sample([f"reference[0]['{key}']"], lambda: mixing([sample() | {key: 1.0}])(**sample()))
 
 
+@pytest.mark.parametrize(("dtype", "theirs"), [(np.uint8, [300, 2]), (np.int64, [0.25, 0.75])])
+def test_labels_that_the_primarys_dtype_cannot_hold(dtype, theirs):
+    parts = ["label field 'labels'", np.dtype(dtype).name, repr(theirs), "wider dtype"]
+    bad_sample(parts, lambda: mixing([sample(labels=theirs)])(**sample(labels=np.array([1, 2], dtype))))
+
+
+@pytest.mark.parametrize("labels", [np.array([["cat"], ["dog"]]), np.array([[1], [2]])], ids=["text", "numbers"])
+def test_a_label_field_of_the_reference_with_two_axes(labels):
+    bad_sample(
+        ["reference[0]['labels']", "one value a row"], lambda: mixing([sample() | {"labels": labels}])(**sample())
+    )
+
+
 @pytest.mark.parametrize(("mine", "theirs"), [(["cat", "dog"], [1, 2]), ([1, 2], ["cat", "dog"])])
 def test_label_kinds_that_differ(mine, theirs):
     parts = ["label field 'labels' must be numbers in both images or in neither", repr(theirs)]

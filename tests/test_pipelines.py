@@ -670,14 +670,17 @@ def test_a_mixup_within_the_reference_transform():
     assert out["mixup_weight"] == [0.75, 0.125, 0.125]
 
 
-def test_reference_transform_writes_to_no_reference():
-    other = as_arrays(sample(1, bboxes=[[1.0, 2.0, 11.0, 14.0], [-5.0, 3.0, 40.0, 15.0]]))
-    params = A.BboxParams("pascal_voc", label_fields=list(LABEL_FIELDS), **CLIP)
-    before = frozen(other)
-    transform = A.Compose([A.HorizontalFlip(p=1.0)], bbox_params=params)
-    for _ in range(2):
-        mixing([other], reference_transform=transform)(**sample())
-        assert same(other, before)
+@pytest.mark.parametrize("bbox_format", ["albumentations", "pascal_voc"])
+def test_reference_transform_writes_to_no_reference(bbox_format):
+    """Even where nothing but `clip` touches the boxes, which 2.0.8 does in place."""
+    boxes = np.array([[-0.25, 0.25, 0.5, 1.5], [0.25, 0.25, 0.5, 0.5]], np.float32)
+    boxes *= 1 if bbox_format == "albumentations" else (32, 24, 32, 24)
+    other = {"image": picture(1), "bboxes": boxes}
+    before, params = frozen(other), A.BboxParams(bbox_format, **CLIP)
+    transform = MixUp([other], reference_transform=A.Compose([A.NoOp()], bbox_params=params), weight_field=None, p=1.0)
+    mixer = A.Compose([transform], bbox_params=A.BboxParams(bbox_format))
+    assert len(mixer(image=picture(), bboxes=np.zeros((0, 4), np.float32))["bboxes"]) == 2
+    assert same(other, before)
 
 
 # --- samples that cannot be read ----------------------------------------------------------------------------------
