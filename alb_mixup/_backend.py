@@ -241,8 +241,8 @@ def encode_labels(processor: Any, name: str, field: str, values: Array | list[An
         numbers = np.asarray(labels)
         if known.dtype is not None and not np.array_equal(numbers.astype(known.dtype), numbers):
             raise SampleError(
-                f"label field {field!r} must fit the primary's dtype {known.dtype}, got {labels[:3]} from the reference: "
-                "give the primary's as an array of a wider dtype, or both as lists"
+                f"label field {field!r} must fit the primary's dtype {known.dtype}, got {labels[:3]} from the "
+                "reference: give the primary's as an array of a wider dtype, or both as lists"
             )
         return numbers.astype(np.float32).reshape(-1, 1)
     # Not `process_field` here: on 2.0.8 it fits the encoder anew.

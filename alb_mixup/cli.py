@@ -1,19 +1,27 @@
 """`alb-mixup`: parses, calls, reports."""
 
 import argparse
+import contextlib
 import os
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 import alb_mixup
 from alb_mixup.datasets import DetectionDataset, VocDataset, sample_dataset
-from alb_mixup.errors import AlbMixUpError, ArgumentError
+from alb_mixup.errors import AlbMixUpError, ArgumentError, DatasetError
 from alb_mixup.functional.geometry import FIT_MODES
 from alb_mixup.preview import MixTriple, plot_mixes
 from alb_mixup.transform import MixUp, detection_pipeline
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_MOST = 400  # mixes on a page that programs still open
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -23,15 +31,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Arguments without the program's name; None: those of this process.
 
     Returns:
-        Exit code: 0 done, 2 an error that a message on stderr explains.
+        Exit code: 0 done, 2 an error that one line on stderr explains.
     """
     arguments = _parser().parse_args(argv)
-    try:
-        print(arguments.run(arguments))  # noqa: T201  (reporting is what a command is for)
-    except (AlbMixUpError, OSError) as error:
-        print(f"alb-mixup: {error}", file=sys.stderr)  # noqa: T201
-        return 2
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        try:
+            print(arguments.run(arguments))  # noqa: T201  (reporting is what a command is for)
+        except (AlbMixUpError, OSError) as error:
+            _complain(f"alb-mixup: {error}")
+            return 2
     return 0
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    """Show what a warning says without the line of our source that gave it."""
+    _complain(f"alb-mixup: warning: {message}")
+
+
+def _complain(text: str) -> None:
+    print(" ".join(text.split()), file=sys.stderr)  # noqa: T201
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -42,8 +61,16 @@ def _parser() -> argparse.ArgumentParser:
     preview.set_defaults(run=_preview)
     preview.add_argument("src", nargs="?", help="Pascal VOC folder (default: the images inside the package)")
     preview.add_argument("--split", help="split of SRC, such as train (default: all of it)")
-    preview.add_argument("-n", type=int, default=16, metavar="N", help="number of mixes (default: 16)")
-    preview.add_argument("-o", "--output", type=Path, default=Path("mixup-preview.png"), help="PNG to write")
+    preview.add_argument(
+        "-n", type=int, default=16, metavar="N", help="number of mixes, each drawn with its two originals (default: 16)"
+    )
+    preview.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("mixup-preview.png"),
+        help="PNG to write, or to write anew (default: mixup-preview.png)",
+    )
     preview.add_argument("--alpha", type=float, default=1.5, help="ratio from Beta(ALPHA, ALPHA) (default: 1.5)")
     preview.add_argument("--fit-mode", default="contain", choices=FIT_MODES, help="default: contain")
     preview.add_argument("--seed", type=int, default=0, help="another seed, other pairs (default: 0)")
@@ -51,27 +78,47 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _preview(arguments: argparse.Namespace) -> str:
-    if arguments.n < 1:
-        raise ArgumentError(f"-n must be at least 1, got {arguments.n}: give the number of mixes to draw")
+    if not 1 <= arguments.n <= _MOST:
+        raise ArgumentError(f"-n must be 1 to {_MOST}, got {arguments.n}: give the number of mixes to draw")
     if arguments.seed < 0:
         raise ArgumentError(f"--seed must be at least 0, got {arguments.seed}")
-    if not arguments.output.absolute().parent.is_dir():
-        raise ArgumentError(f"-o must lie in a folder that exists, got {arguments.output}: make the folder first")
     if arguments.src is None and arguments.split is not None:
         raise ArgumentError(f"--split must come with SRC, got {arguments.split!r} alone: the embedded images have none")
-    dataset = sample_dataset() if arguments.src is None else VocDataset(arguments.src, arguments.split)
+    _check_output(arguments.output)
     source = "the images inside the package" if arguments.src is None else arguments.src
-    mixup = MixUp(dataset.annotated(), alpha=arguments.alpha, fit_mode=arguments.fit_mode, p=1.0)
+    dataset = sample_dataset() if arguments.src is None else VocDataset(arguments.src, arguments.split)
+    dataset = dataset.annotated()
+    if not len(dataset):
+        raise DatasetError(f"SRC must have images with boxes, got none in {source}: there is nothing to mix")
+    mixup = MixUp(dataset, alpha=arguments.alpha, fit_mode=arguments.fit_mode, p=1.0)
     title = f"MixUp, λ ~ Beta({arguments.alpha:g}, {arguments.alpha:g}), {arguments.fit_mode}"
-    mixes = _mixes(dataset.annotated(), mixup, arguments.n, arguments.seed)
-    figure = plot_mixes(mixes, title=title, bbox_format=dataset.bbox_format)
-    unfinished = arguments.output.with_name(f".{arguments.output.name}.{os.getpid()}.tmp")
+    mixes = _mixes(dataset, mixup, arguments.n, arguments.seed)
+    _write_png(plot_mixes(mixes, title=title, bbox_format=dataset.bbox_format), arguments.output)
+    return f"Wrote {arguments.output} ({arguments.n} mixes of {source})"
+
+
+def _check_output(output: Path) -> None:
+    """Refuse before the work what could not be written after it."""
+    if output.suffix.lower() not in {"", ".png"}:
+        raise ArgumentError(f"-o must be a PNG, got {output}: end it in .png")
+    if not output.name or (output.exists() and not output.is_file()):
+        raise ArgumentError(f"-o must be a file, got {str(output)!r}: give a file's name, such as preview.png")
+    if not output.absolute().parent.is_dir():
+        raise ArgumentError(f"-o must lie in a folder that exists, got {output}: make the folder first")
+
+
+def _write_png(figure: "Figure", output: Path) -> None:
+    """Write a figure whole or not at all; through a symbolic link, to where it points."""
+    target = Path(os.path.realpath(output))
+    unfinished = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         figure.savefig(unfinished, format="png")
-        unfinished.replace(arguments.output)
+        unfinished.replace(target)
+    except OSError as error:  # whose own words would name the temporary file
+        raise ArgumentError(f"-o cannot be written, got {output}: {error.strerror or error}") from error
     finally:
-        unfinished.unlink(missing_ok=True)
-    return f"Wrote {arguments.output} ({arguments.n} mixes of {source})"
+        with contextlib.suppress(OSError):
+            unfinished.unlink(missing_ok=True)
 
 
 def _mixes(dataset: DetectionDataset, mixup: MixUp, count: int, seed: int) -> Iterator[MixTriple]:
@@ -84,4 +131,5 @@ def _mixes(dataset: DetectionDataset, mixup: MixUp, count: int, seed: int) -> It
         mixed = pipeline(**primary)
         record = mixup.get_applied_params()
         partner = record["reference_index"]
-        yield MixTriple(primary, dataset[partner], mixed, record["ratio"], f"#{index}", f"#{partner}")
+        names = (dataset.image_path(number).stem for number in (index, partner))
+        yield MixTriple(primary, dataset[partner], mixed, record["ratio"], *names)

@@ -17,12 +17,14 @@ from alb_mixup.errors import ArgumentError, InstallationError, SampleError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.text import Text
 
 # Okabe & Ito's colours, which people with any colour vision tell apart (https://jfly.uni-koeln.de/color/).
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#F0E442", "#000000")
 BBOX_FORMATS = ("pascal_voc", "coco", "yolo", "albumentations", "cxcywh")
 
 _TAG_SHARE = 0.2  # of the picture: more tags than this hide what they name
+_CHIP_PAD = 0.15  # around a tag's text, of its font's size
 _NAME_LENGTH = 24
 _colors: dict[str, str] = {}
 
@@ -180,8 +182,8 @@ def _weights(values: list[Any]) -> NDArray[np.float64]:
 
 def _name(label: Any) -> str:
     """Write a class name on one short line; the floats that Albumentations makes of integer labels are integers."""
-    text = f"{label:g}" if isinstance(label, float | np.floating) else str(label)
-    text = " ".join(text.split())
+    whole = isinstance(label, float | np.floating) and float(label).is_integer()
+    text = " ".join(str(int(label) if whole else label).split())
     return text if len(text) <= _NAME_LENGTH else text[: _NAME_LENGTH - 1] + "…"
 
 
@@ -257,65 +259,82 @@ def _white(image: NDArray[Any]) -> float:
 
 
 def draw_tags(ax: Axes, scene: Scene) -> None:
-    """Write the boxes' tags where there is room, the largest boxes first."""
-    scale = _inches_wide(ax) * ax.figure.dpi / scene.image.shape[1]
-    area = scale**2 * scene.image.shape[0] * scene.image.shape[1]
-    sizes = np.prod(scene.xyxy[:, 2:] - scene.xyxy[:, :2], axis=1)
+    """Write the boxes' tags where there is room, those of the largest boxes first."""
+    height, width = scene.image.shape[:2]
+    inches = _inches_wide(ax)
+    px = ax.get_window_extent().width / width  # on the screen, for one of the image
+    room = _TAG_SHARE * height * width
     placed: list[_Spot] = []
-    for index in np.argsort(-sizes, kind="stable"):
-        if scene.tags[index] and sum((spot.width * spot.height) for spot in placed) < _TAG_SHARE * area:
-            spot = _place_tag(ax, scene, int(index), scale, placed)
-            if spot is not None:
-                placed.append(spot)
+    for index in np.argsort(-np.prod(scene.xyxy[:, 2:] - scene.xyxy[:, :2], axis=1), kind="stable"):
+        if not scene.tags[index] or room <= 0:
+            continue
+        chip = ax.text(
+            0, 0, scene.tags[index], zorder=4, **chip_style(class_color(scene.names[index]), scene.weights[index])
+        )
+        chip.set_fontsize(4.5 + 2.5 * min(inches / 5, 1))
+        wide, high, pad = (side / px for side in chip_size(chip, ax.figure.dpi))
+        spot = _free_spot(scene.xyxy[index], (wide, high), (width, height), placed)
+        if spot is None:
+            chip.remove()
+            continue
+        chip.set_position((spot.left + pad, spot.top + pad))
+        placed.append(spot)
+        room -= wide * high
 
 
 class _Spot(NamedTuple):
-    """Where a tag lies, in display units."""
+    """The rectangle that a tag takes, in pixels of the image."""
 
     left: float
+    top: float
+    right: float
     bottom: float
-    width: float
-    height: float
 
     def overlaps(self, other: _Spot) -> bool:
         return (
-            self.left < other.left + other.width
-            and other.left < self.left + self.width
-            and self.bottom < other.bottom + other.height
-            and other.bottom < self.bottom + self.height
+            self.left < other.right and other.left < self.right and self.top < other.bottom and other.top < self.bottom
         )
 
 
-def _place_tag(ax: Axes, scene: Scene, index: int, scale: float, placed: list[_Spot]) -> _Spot | None:
-    """Write one tag inside its box's top left corner and inside the image, unless it would lie on another."""
-    left, top, right, _ = scene.xyxy[index]
-    size = 4.5 + 2.5 * float(np.clip(_inches_wide(ax) / 5, 0, 1))
-    text, width = scene.tags[index], scene.image.shape[1]
-    # What a tag takes, from its font size: measuring it would need a renderer, which a new figure has none of.
-    pixel = size * ax.figure.dpi / 72 / scale
-    wide, high = (0.62 * len(text) + 0.5) * pixel, 1.35 * pixel
-    if wide > max(right - left, 0.25 * width):
-        return None
-    left, top = min(max(left, 0), max(width - wide, 0)), min(max(top, 0), scene.image.shape[0] - high)
-    spot = _Spot(left, top, wide, high)
-    if any(spot.overlaps(other) for other in placed):
-        return None
-    weight = min(scene.weights[index], 1)
-    ax.text(
-        left + 0.25 * pixel,
-        top + 0.1 * high,
-        text,
-        fontsize=size,
-        color="white",
-        va="top",
-        alpha=0.6 + 0.4 * weight,
-        zorder=5 + weight,
-        clip_on=True,
-        bbox={
-            "boxstyle": "square,pad=0.12",
-            "facecolor": class_color(scene.names[index]),
+def _free_spot(
+    xyxy: NDArray[np.float64], tag_wh: tuple[float, float], image_wh: tuple[int, int], placed: list[_Spot]
+) -> _Spot | None:
+    """Find where a tag covers no other: in an upper corner of its box, or above or below a small one."""
+    left, top, right, bottom = xyxy.tolist()
+    wide, high = tag_wh
+    if wide <= right - left and 2 * high <= bottom - top:
+        corners = [(left, top), (right - wide, top)]
+    else:
+        corners = [(left, top - high), (left, bottom)]
+    for x, y in corners:
+        # max last: what is larger than the image starts at its left or top
+        x0, y0 = max(0.0, min(x, image_wh[0] - wide)), max(0.0, min(y, image_wh[1] - high))
+        spot = _Spot(x0, y0, x0 + wide, y0 + high)
+        if not any(spot.overlaps(other) for other in placed):
+            return spot
+    return None
+
+
+def chip_style(color: str, weight: float = 1.0) -> dict[str, Any]:
+    """Style text as a chip in a class's colour, its top left corner at the text's position."""
+    red, green, blue = (int(color[k : k + 2], 16) / 255 for k in (1, 3, 5))
+    return {
+        "color": "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 0.55 else "white",
+        "ha": "left",
+        "va": "top",
+        "parse_math": False,  # a class may be named "$"
+        "bbox": {
+            "boxstyle": f"square,pad={_CHIP_PAD}",
+            "facecolor": color,
             "edgecolor": "none",
-            "alpha": 0.75,
+            "alpha": 0.5 + 0.4 * min(weight, 1),
         },
-    )
-    return spot
+    }
+
+
+def chip_size(chip: Text, dpi: float) -> tuple[float, float, float]:
+    """Measure a chip on the screen: width, height and the padding in them, in pixels."""
+    pad = _CHIP_PAD * float(chip.get_fontsize()) * dpi / 72
+    extent = chip.get_window_extent()
+    # 8 % over: hinting makes the same text wider at some resolutions, and a figure may be saved at any.
+    return 1.08 * extent.width + 2 * pad, extent.height + 2 * pad, pad

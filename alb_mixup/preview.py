@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
+import numpy as np
 
 from alb_mixup.errors import ArgumentError
-from alb_mixup.plot import Scene, class_color, draw, draw_tags, read_scene, require_matplotlib
+from alb_mixup.plot import Scene, chip_size, chip_style, class_color, draw, draw_tags, read_scene, require_matplotlib
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
 
 # All in inches.
 _DPI = 110
@@ -21,7 +23,8 @@ _SMALL = 1.35  # width of an original; the mix is as high as two of them
 _GAP = 0.04
 _CAPTION = 0.24
 _MARGIN = 0.16
-_HEADER = 0.42
+_HEADER = 0.66
+_MORE = 0.8  # kept free for "and 60 more"
 _CARDS_IN_A_ROW = 4
 
 
@@ -33,7 +36,7 @@ class MixTriple(NamedTuple):
         partner: the sample that was drawn from the reference.
         mixed: the sample that came out.
         ratio: λ in [0, 1], the primary's share.
-        primary_name: short name of the primary, such as "#3".
+        primary_name: short name of the primary, such as its file's; of a long one, the end is drawn.
         partner_name: short name of the partner.
     """
 
@@ -67,10 +70,10 @@ def plot_mixes(mixes: Iterable[MixTriple], *, title: str = "", bbox_format: str 
     if not cards:
         raise ArgumentError("mixes must hold at least one mix, got none: pass an iterable of MixTriple")
     names = sorted({name for _, panels in cards for panel in panels for name in panel.names if name})
-    colors = [class_color(name) for name in names]  # in a fixed order: no draw decides which class comes first
-    aspect = max(panel.image.shape[0] / panel.image.shape[1] for _, panels in cards for panel in panels)
-    page = _Page(len(cards), min(aspect, 2.0))
-    page.write_header(title, list(zip(names, colors, strict=True)))
+    # The usual shape: the tallest would leave most of the page white where one portrait is among landscapes.
+    aspect = np.median([panel.image.shape[0] / panel.image.shape[1] for _, panels in cards for panel in panels])
+    page = _Page(len(cards), float(np.clip(aspect, 0.4, 2)))
+    page.write_header(title, names)  # sorted and first: no draw decides which class gets its colour first
     for index, (caption, panels) in enumerate(cards):
         page.draw(index, caption, panels)
     return page.figure
@@ -78,7 +81,8 @@ def plot_mixes(mixes: Iterable[MixTriple], *, title: str = "", bbox_format: str 
 
 def _card(mix: MixTriple, bbox_format: str) -> tuple[str, list[Scene]]:
     """Reduce a mix to what is drawn of it: tags with weights on the mix alone, colours tell the classes."""
-    caption = f"{mix.ratio:.2f} × {mix.primary_name}  +  {1 - mix.ratio:.2f} × {mix.partner_name}"
+    first, second = (f"…{name[-15:]}" if len(name) > 16 else name for name in (mix.primary_name, mix.partner_name))
+    caption = f"λ = {mix.ratio:.2f}:   {mix.ratio:.2f} × {first} + {1 - mix.ratio:.2f} × {second}"
     primary, partner, mixed = (
         _reduced(read_scene(sample, bbox_format), round(2 * _SMALL * _DPI))
         for sample in (mix.primary, mix.partner, mix.mixed)
@@ -102,38 +106,46 @@ class _Page:
     """A figure with room for `count` cards: two originals above each other, their mix beside them."""
 
     def __init__(self, count: int, aspect: float) -> None:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
         from matplotlib.figure import Figure  # noqa: PLC0415
 
         self._columns = min(_CARDS_IN_A_ROW, math.ceil(math.sqrt(count)))
         self._small = _SMALL, _SMALL * aspect
-        self._large = 2 * _SMALL + _GAP * 2, 2 * self._small[1] + _GAP
+        self._large = 2 * _SMALL + _GAP / aspect, 2 * self._small[1] + _GAP
         self._card = _SMALL + _GAP + self._large[0] + _MARGIN, self._large[1] + _CAPTION + _GAP
         self._width = self._columns * self._card[0] + _MARGIN
         self._height = math.ceil(count / self._columns) * self._card[1] + _HEADER + _MARGIN
         self.figure = Figure(figsize=(self._width, self._height), dpi=_DPI, facecolor="white")
+        FigureCanvasAgg(self.figure)  # keeps one renderer: without it, measuring each tag would make its own
 
-    def write_header(self, title: str, legend: list[tuple[str, str]]) -> None:
-        """Write the title at the left, and the classes behind it as far as there is room."""
-        self._write(_MARGIN, 0.55 * _HEADER, title, fontsize=11, weight="bold")
-        left = _MARGIN + 0.09 * len(title) + 0.3
-        for name, color in legend:
-            if left + 0.1 * len(name) > self._width:
-                break
-            self._write(left, 0.55 * _HEADER, name, fontsize=10, weight="bold", color=color)
-            left += 0.1 * len(name) + 0.2
+    def write_header(self, title: str, names: Sequence[str]) -> None:
+        """Write the title, and under it the classes in their colours, as many as one line holds."""
+        self._write(_MARGIN, 0.1, title, fontsize=11, weight="bold")
+        left, top = _MARGIN, 0.4
+        for index, name in enumerate(names):
+            chip = self._write(left, top, name, fontsize=8, **chip_style(class_color(name)))
+            wide, _, pad = (side / _DPI for side in chip_size(chip, _DPI))
+            if left + wide + _MORE > self._width and index + 1 < len(names):
+                chip.remove()
+                self._write(left, top, f"and {len(names) - index} more", fontsize=8)
+                return
+            chip.set_x((left + pad) / self._width)
+            left += wide + 0.08
 
     def draw(self, index: int, caption: str, panels: list[Scene]) -> None:
         """Draw one card."""
         row, column = divmod(index, self._columns)
         left, top = _MARGIN + column * self._card[0], _HEADER + row * self._card[1]
-        self._write(left, top + 0.5 * _CAPTION, caption, fontsize=8.5)
+        self._write(left, top + 0.06, caption, fontsize=7.5)
         top, right = top + _CAPTION, left + _SMALL + _GAP
         places = [(left, top, self._small), (left, top + self._small[1] + _GAP, self._small), (right, top, self._large)]
         for (x, y, (width, height)), scene in zip(places, panels, strict=True):
             bottom = 1 - (y + height) / self._height
             ax = self.figure.add_axes((x / self._width, bottom, width / self._width, height / self._height))
+            ax.set_anchor("NW")  # an image of another shape than most stays by its caption
             draw(ax, scene)
             draw_tags(ax, scene)
 
-    def _write(self, left: float, top: float, text: str, **style: Any) -> None:
-        self.figure.text(left / self._width, 1 - top / self._height, text, va="center", **style)
+    def _write(self, left: float, top: float, text: str, **style: Any) -> Text:
+        style = {"va": "top", "parse_math": False, **style}
+        return self.figure.text(left / self._width, 1 - top / self._height, text, **style)

@@ -1,6 +1,8 @@
 """`alb-mixup` as a user runs it: files, words and exit codes."""
 
+import os
 import shutil
+import warnings
 from pathlib import Path
 
 import cv2
@@ -45,11 +47,15 @@ def test_preview_of_a_voc_split(tmp_path, capsys):
     ("arguments", "says"),
     [
         (["nowhere"], "there is none at"),
-        (["-n", "0"], "-n must be at least 1, got 0"),
+        (["-n", "0"], "-n must be 1 to 400, got 0"),
+        (["-n", "401"], "-n must be 1 to 400, got 401"),
         (["--seed", "-1"], "--seed must be at least 0, got -1"),
         (["--split", "train"], "--split must come with SRC"),
         (["--alpha", "0"], "alpha must be a positive finite number"),
         (["-o", "missing/page.png"], "make the folder first"),
+        (["-o", "page.jpg"], "-o must be a PNG, got page.jpg"),
+        (["-o", ""], "-o must be a file, got '.'"),
+        (["-o", ".."], "-o must be a file, got '..'"),
     ],
 )
 def test_errors_are_one_line_and_write_nothing(arguments, says, tmp_path, monkeypatch, capsys):
@@ -76,6 +82,40 @@ def test_a_failure_while_writing_leaves_the_old_picture(tmp_path, monkeypatch, c
     assert "No space left" in capsys.readouterr().err
     assert page.read_bytes() == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["page.png"]
+
+
+def test_what_is_no_plain_file_is_never_replaced(tmp_path, capsys):
+    os.mkfifo(tmp_path / "pipe.png")  # stands for a device, such as /dev/null
+    assert main(["preview", "-n", "1", "-o", str(tmp_path / "pipe.png")]) == 2
+    assert "-o must be a file" in capsys.readouterr().err
+    assert (tmp_path / "pipe.png").is_fifo()
+
+
+def test_a_link_stays_a_link(tmp_path):
+    (tmp_path / "link.png").symlink_to("page.png")
+    assert main(["preview", "-n", "1", "-o", str(tmp_path / "link.png")]) == 0
+    assert (tmp_path / "link.png").is_symlink()
+    assert cv2.imread(str(tmp_path / "page.png")).std() > 10
+
+
+def test_a_dataset_without_boxes_is_refused(tmp_path, capsys):
+    root = embedded_copy(tmp_path / "voc")
+    for path in root.rglob("*.xml"):
+        path.write_text(f"<annotation><filename>{path.stem}.jpg</filename></annotation>")
+    assert main(["preview", str(root), "-o", str(tmp_path / "page.png")]) == 2
+    assert "SRC must have images with boxes" in capsys.readouterr().err
+    assert not (tmp_path / "page.png").exists()
+
+
+def test_invalid_annotations_are_warned_of_in_one_line(tmp_path, capsys):
+    root = embedded_copy(tmp_path / "voc")
+    next(iter(sorted(root.rglob("*.xml")))).write_text("no XML")
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        assert main(["preview", str(root), "-n", "1", "-o", str(tmp_path / "page.png")]) == 0
+    warning = capsys.readouterr().err
+    assert warning.startswith("alb-mixup: warning: ")
+    assert warning.count("\n") == 1
 
 
 def test_version(capsys):

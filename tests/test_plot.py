@@ -57,17 +57,76 @@ def test_one_class_has_one_colour_in_every_picture():
     assert colours[0][0] != colours[0][1]
 
 
-def test_tags_stay_inside_the_image():
-    ax = plot(sample(bboxes=[[-5.0, -5.0, 90.0, 60.0], [150.0, 60.0, 220.0, 120.0]]))
-    assert len(ax.texts) == 2
-    for text in ax.texts:
-        x, y = text.get_position()
-        assert 0 <= x <= 200
-        assert 0 <= y <= 100
+def crowd(count, labels):
+    """Boxes of all sizes, over the borders too."""
+    generator = np.random.default_rng(0)
+    corner, side = generator.uniform(-20, 190, (count, 2)), generator.uniform(2, 80, (count, 2))
+    boxes = np.hstack([corner, corner + side]) * [1, 0.5, 1, 0.5]
+    return sample(bboxes=boxes, labels=labels, mixup_weight=generator.uniform(0, 1, count))
+
+
+@pytest.mark.parametrize("dpi", [72, 100, 150, 300])
+@pytest.mark.parametrize("name", ["iiii", "WWWW", "potted plant"])
+def test_tags_as_rendered_stay_inside_the_image_and_apart(dpi, name):
+    ax = plot(crowd(60, [name] * 60))
+    ax.figure.set_dpi(dpi)  # as `savefig(dpi=...)` does, after the tags were placed
+    ax.figure.canvas.draw()
+    image = ax.get_window_extent()
+    tags = [text.get_bbox_patch().get_window_extent() for text in ax.texts]
+    assert 5 < len(tags) < 60
+    for tag in tags:
+        assert image.x0 - 1 <= tag.x0 <= tag.x1 <= image.x1 + 1
+        assert image.y0 - 1 <= tag.y0 <= tag.y1 <= image.y1 + 1
+    overlaps = [
+        min(a.x1, b.x1) - max(a.x0, b.x0) > 1.5 and min(a.y1, b.y1) - max(a.y0, b.y0) > 1.5
+        for number, a in enumerate(tags)
+        for b in tags[:number]
+    ]
+    assert not any(overlaps)
+
+
+def test_tags_of_hundreds_of_boxes_leave_most_of_the_picture_free():
+    ax = plot(crowd(800, ["potted plant"] * 800))
+    ax.figure.canvas.draw()
+    tags = [text.get_bbox_patch().get_window_extent() for text in ax.texts]
+    share = sum(tag.width * tag.height for tag in tags) / ax.bbox.width / ax.bbox.height
+    assert len(ax.patches) == 800
+    assert 0.1 < share < 0.22
+
+
+def test_a_tag_does_not_hide_a_small_box():
+    (text,) = plot(sample(bboxes=[[100.0, 50.0, 104.0, 54.0]], labels=["cat"], mixup_weight=[0.5])).texts
+    ax = text.axes
+    ax.figure.canvas.draw()
+    tag, box = text.get_bbox_patch().get_window_extent(), ax.patches[0].get_window_extent()
+    assert tag.y0 >= box.y1 - 1 or tag.y1 <= box.y0 + 1
+
+
+def test_tags_are_read_on_every_colour():
+    """Contrast as in WCAG 2: (lighter + 0.05) / (darker + 0.05) of the relative luminances, 3 at least."""
+    ax = plot(crowd(40, [f"class {number % 9}" for number in range(40)]))
+    colours = {(text.get_color(), text.get_bbox_patch().get_facecolor()[:3]) for text in ax.texts}
+    assert len(colours) >= 6
+
+    def luminance(colour):
+        channels = np.array(mpl.colors.to_rgb(colour))
+        linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+        return linear @ [0.2126, 0.7152, 0.0722]
+
+    for text, chip in colours:
+        dark, light = sorted([luminance(text), luminance(chip)])
+        assert (light + 0.05) / (dark + 0.05) >= 3
+
+
+@pytest.mark.parametrize("name", ["$", "$x_1$", r"$\foo$", "a\nb", "100 % {x}"])
+def test_names_are_no_formulas(name):
+    ax = plot(sample(labels=[name, "dog"]))
+    ax.figure.canvas.draw()
+    assert " ".join(name.split()) + " 0.25" in [text.get_text() for text in ax.texts]
 
 
 def test_integer_labels_that_came_back_as_floats_read_as_integers():
-    assert [text.get_text() for text in plot(sample(labels=[3.0, 12.0], mixup_weight=None)).texts] == ["3", "12"]
+    assert [text.get_text() for text in plot(sample(labels=[3.0, 1e6], mixup_weight=None)).texts] == ["3", "1000000"]
 
 
 @pytest.mark.parametrize("shape", [(100, 200), (100, 200, 1), (100, 200, 3), (100, 200, 4)])
