@@ -3,6 +3,7 @@
 from alb_mixup.datasets._sample import sample_dataset
 from alb_mixup.datasets._spec import from_spec
 from alb_mixup.datasets.base import DetectionDataset
+from alb_mixup.datasets.coco import CocoDataset
 from alb_mixup.datasets.voc import VocDataset
 
-__all__ = ["DetectionDataset", "VocDataset", "from_spec", "sample_dataset"]
+__all__ = ["CocoDataset", "DetectionDataset", "VocDataset", "from_spec", "sample_dataset"]
