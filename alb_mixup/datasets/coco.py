@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from alb_mixup.datasets._coco_files import Listing, find_images
 from alb_mixup.datasets._coco_json import (
     Columns,
     collector_paused,
@@ -17,6 +16,7 @@ from alb_mixup.datasets._coco_json import (
     sound_columns,
     stated_size,
 )
+from alb_mixup.datasets._files import Listing, find_images
 from alb_mixup.datasets._image import image_size
 from alb_mixup.datasets._keypoints import PackedKeypoints, keypoints_from_coco
 from alb_mixup.datasets._packed import PackedAnnotations

@@ -1,4 +1,4 @@
-"""Where the images of a COCO file are."""
+"""Which files a dataset has, and where the images of a COCO file are."""
 
 import os
 from collections.abc import Sequence
