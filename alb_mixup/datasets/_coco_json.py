@@ -107,9 +107,12 @@ def columns_of(annotations: Sequence[Any]) -> Columns:
     if set(map(len, boxes)) - {4}:
         raise ValueError("a bbox must have 4 numbers")
     numbers = chain.from_iterable(boxes)
+    image_ids = [annotation["image_id"] for annotation in annotations]
+    category_ids = [annotation["category_id"] for annotation in annotations]
+    hash((tuple(image_ids), tuple(category_ids)))  # TypeError where an id is a list or a dict
     return Columns(
-        image_ids=[annotation["image_id"] for annotation in annotations],
-        category_ids=[annotation["category_id"] for annotation in annotations],
+        image_ids=image_ids,
+        category_ids=category_ids,
         boxes=np.fromiter(numbers, np.float64, 4 * count).reshape(-1, 4),
         crowd=np.fromiter([annotation.get("iscrowd", 0) for annotation in annotations], np.bool_, count),
         weights=np.fromiter([annotation.get("mixup_weight", 1.0) for annotation in annotations], np.float64, count),
@@ -133,7 +136,6 @@ def sound_columns(annotations: Sequence[Any], file: str, log: InvalidLog) -> tup
 def _is_sound(annotation: Any, number: int, file: str, log: InvalidLog) -> bool:
     try:
         columns_of([annotation])
-        hash((annotation["image_id"], annotation["category_id"]))
     except KeyError as error:
         log.add(file, number, f"it has no {error}")
     except _BAD_VALUE as error:

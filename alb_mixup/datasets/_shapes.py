@@ -111,8 +111,6 @@ def draw_ring(points: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.
         crossings of it start and end the runs.
     """
     height, width = size
-    # No honest point lies that far out, and the length of the walk depends on it.
-    points = np.clip(points, -4.0 * max(size), 5.0 * max(size))
     corners = np.trunc(_FINER * points + 0.5).astype(np.int64)
     walked = np.concatenate([_walk(*edge) for edge in zip(corners, np.roll(corners, -1, axis=0), strict=True)])
     (x0, y0), (x1, y1) = walked[:-1].T, walked[1:].T
@@ -155,23 +153,37 @@ def shape_from_coco(segmentation: Any, size: tuple[int, int]) -> Shape:
     if isinstance(segmentation, dict):
         return Shape(runs=_runs(segmentation.get("counts"), segmentation.get("size"), size))
     try:
-        return Shape([ring_from(polygon) for polygon in segmentation])
+        longest = LONGEST_OUTLINE * (size[0] + size[1]) + 1000
+        return Shape([ring_from(polygon, longest) for polygon in segmentation])
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"unreadable segmentation: {error}") from error
 
 
-def ring_from(numbers: Iterable[float]) -> Points:
+LONGEST_OUTLINE = 200
+"""The longest outline of an object, in sums of the image's sides: drawing one takes memory by its length."""
+
+
+def ring_from(numbers: Iterable[float], longest: float) -> Points:
     """A polygon from x, y, x, y, ...
 
+    Args:
+        numbers: the coordinates.
+        longest: how long the outline may be.
+
     Raises:
-        ValueError: it has fewer than three points, half a point, or a number that is not finite.
+        ValueError: it has fewer than three points, half a point, a number that is not finite, or is too long.
     """
     flat = np.fromiter(numbers, np.float64)
     if len(flat) < 6 or len(flat) % 2 or not np.isfinite(flat).all():
         raise ValueError(
             f"a polygon must have three points or more, x and y of each, all finite; got {len(flat)} numbers"
         )
-    return flat.reshape(-1, 2)
+    points = flat.reshape(-1, 2)
+    with np.errstate(over="ignore"):  # becomes inf, which is too long
+        length = np.abs(points - np.roll(points, 1, axis=0)).sum()
+    if length > longest:
+        raise ValueError(f"a polygon's outline must be {longest:g} long at the most; got {length:g}")
+    return points
 
 
 def _runs(counts: Any, stated: Any, size: tuple[int, int]) -> NDArray[np.int32]:

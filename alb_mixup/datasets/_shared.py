@@ -2,8 +2,8 @@
 
 While a process is being spawned (multiprocessing's "spawn" and "forkserver", so DataLoader workers too), pickling an
 object of flat arrays writes them to one temporary file and sends its path; every worker maps that file read-only, so
-all of them share its pages. The file is removed when the object that wrote it is collected or its process ends. A
-pickle made at any other time may outlive the process, so it holds the arrays themselves.
+all of them share its pages. The file is removed when neither the object that wrote it nor a worker that was sent it is
+left, at the latest when the process ends (one that is killed leaves it in the folder of temporary files). A pickle made at any other time may outlive the process, so it holds the arrays themselves.
 """
 
 import contextlib
@@ -19,6 +19,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 _ALIGNMENT = 64
+
+# Worker to what it was sent: it may be slow to map the file, while its parent has let go of the object already.
+_sent: "weakref.WeakKeyDictionary[Any, list[Any]]" = weakref.WeakKeyDictionary()
 
 
 class _Place(NamedTuple):
@@ -40,14 +43,14 @@ class SharedArrays:
             object.__setattr__(self, name, value)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        if get_spawning_popen() is None:
+        worker = get_spawning_popen()
+        if worker is None:
             return super().__reduce_ex__(protocol)
-        spilled = self.__dict__.get("_spilled")
-        if spilled is None:
-            try:
-                spilled = self._spill()
-            except OSError:  # no room for temporary files: a copy still works
-                return super().__reduce_ex__(protocol)
+        try:
+            spilled = self.__dict__.get("_spilled") or self._spill()
+            _sent.setdefault(worker, []).append(self)
+        except (OSError, TypeError):  # no room for temporary files, or a foreign kind of worker: a copy still works
+            return super().__reduce_ex__(protocol)
         state = self.__getstate__()
         others = {name: value for name, value in state.items() if not isinstance(value, np.ndarray)}
         return _attach, (type(self), *spilled, others)

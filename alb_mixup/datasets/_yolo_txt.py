@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from alb_mixup.datasets._shapes import Shape, ring_from
+from alb_mixup.datasets._shapes import LONGEST_OUTLINE, Shape, ring_from
 
 
 class YoloRows:
@@ -36,7 +36,7 @@ class YoloRows:
         if self._keypoint_columns and count == 5 + self._keypoint_columns:
             numbers = numbers[:5]
         elif count >= 7 and count % 2:
-            ring = ring_from(numbers[1:])
+            ring = ring_from(numbers[1:], 2 * LONGEST_OUTLINE)
             shape = Shape([ring])
             low, high = ring.min(axis=0), ring.max(axis=0)
             numbers = [numbers[0], *((low + high) / 2).tolist(), *(high - low).tolist()]
