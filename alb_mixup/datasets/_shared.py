@@ -3,7 +3,8 @@
 While a process is being spawned (multiprocessing's "spawn" and "forkserver", so DataLoader workers too), pickling an
 object of flat arrays writes them to one temporary file and sends its path; every worker maps that file read-only, so
 all of them share its pages. The file is removed when neither the object that wrote it nor a worker that was sent it is
-left, at the latest when the process ends (one that is killed leaves it in the folder of temporary files). A pickle made at any other time may outlive the process, so it holds the arrays themselves.
+left, at the latest when the process ends; one that is killed leaves it in the folder of temporary files. A pickle made
+at any other time may outlive the process, so it holds the arrays themselves.
 """
 
 import contextlib

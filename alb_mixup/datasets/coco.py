@@ -210,10 +210,12 @@ class _Reader:
         rows = np.flatnonzero(wanted & (image >= 0) & (class_ids >= 0))
         rows = rows[np.argsort(image[rows], kind="stable")]
         written = columns.boxes[rows]
+        with np.errstate(over="ignore", invalid="ignore"):  # not finite, so refused below
+            high = written[:, :2] + written[:, 2:]
         self._table = BoxTable(
             image=image[rows],
             object_index=positions[rows],
-            xyxy=np.concatenate([written[:, :2], written[:, :2] + written[:, 2:]], axis=1),
+            xyxy=np.concatenate([written[:, :2], high], axis=1),
             written=written,
             class_ids=class_ids[rows],
             weights=columns.weights[rows],

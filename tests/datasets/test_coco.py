@@ -309,6 +309,8 @@ BAD = {
     "NaN": (box(1, (NAN, 1, 2, 3)), "is not finite"),
     "infinity": (box(1, (1, 1, INF, 3)), "is not finite"),
     "overflow": (box(1, (1, 1, 1e308, 1e308)), "reaches .* px beyond"),
+    "overflow of the sum": (box(1, (1e308, 1, 1e308, 3)), "is not finite"),
+    "infinities that cancel": (box(1, (-INF, 1, INF, 3)), "is not finite"),
     "negative size": (box(1, (10, 10, -5, 5)), r"box \[10, 10, -5, 5\] has no area"),
     "no area": (box(1, (10, 10, 0, 5)), "has no area"),
     "too thin for Albumentations": (box(1, (39.0, 1, 1e-9, 5)), "has no area inside its image"),

@@ -300,6 +300,7 @@ BAD_ROWS = {
     "NaN": ("0 nan .5 .1 .1", "is not finite"),
     "infinity": ("0 .5 .5 inf .1", "is not finite"),
     "overflow": ("0 .5 .5 1e400 .1", "is not finite"),
+    "infinities that cancel": ("0 inf .5 inf .1", "is not finite"),
     "huge": ("0 .5 .5 1e300 .1", "beyond its image"),
     "negative size": ("0 .5 .5 -.1 .1", r"box \[0.5, 0.5, -0.1, 0.1\] has no area"),
     "no area": ("0 .5 .5 0 .1", "has no area"),
