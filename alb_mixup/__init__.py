@@ -1,9 +1,18 @@
 """MixUp for object detection as an Albumentations transform, boxes and their weights included."""
 
-from alb_mixup.datasets import VocDataset, sample_dataset
+from alb_mixup.datasets import CocoDataset, VocDataset, YoloDataset, open_dataset, sample_dataset
 from alb_mixup.plot import plot
 from alb_mixup.transform import MixUp
 
-__all__ = ["MixUp", "VocDataset", "__version__", "plot", "sample_dataset"]
+__all__ = [
+    "CocoDataset",
+    "MixUp",
+    "VocDataset",
+    "YoloDataset",
+    "__version__",
+    "open_dataset",
+    "plot",
+    "sample_dataset",
+]
 
 __version__ = "0.1.0"

@@ -49,7 +49,16 @@ def modules() -> list[Path]:
 
 
 def test_public_exports_are_pinned():
-    assert sorted(alb_mixup.__all__) == ["MixUp", "VocDataset", "__version__", "plot", "sample_dataset"]
+    assert sorted(alb_mixup.__all__) == [
+        "CocoDataset",
+        "MixUp",
+        "VocDataset",
+        "YoloDataset",
+        "__version__",
+        "open_dataset",
+        "plot",
+        "sample_dataset",
+    ]
     assert all(hasattr(alb_mixup, name) for name in alb_mixup.__all__)
 
 

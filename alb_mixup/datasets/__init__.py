@@ -1,8 +1,19 @@
 """Readers of labelled image datasets, each a sequence of samples for `A.Compose`."""
 
+from alb_mixup.datasets._open import open_dataset
 from alb_mixup.datasets._sample import sample_dataset
 from alb_mixup.datasets._spec import from_spec
 from alb_mixup.datasets.base import DetectionDataset
+from alb_mixup.datasets.coco import CocoDataset
 from alb_mixup.datasets.voc import VocDataset
+from alb_mixup.datasets.yolo import YoloDataset
 
-__all__ = ["DetectionDataset", "VocDataset", "from_spec", "sample_dataset"]
+__all__ = [
+    "CocoDataset",
+    "DetectionDataset",
+    "VocDataset",
+    "YoloDataset",
+    "from_spec",
+    "open_dataset",
+    "sample_dataset",
+]

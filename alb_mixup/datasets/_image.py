@@ -14,7 +14,7 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 """The suffixes that count as an image, in any case; the earlier wins where two files share a stem."""
 
 
-def read_image(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
+def read_image(path: Path, size: tuple[int, int] | None) -> NDArray[np.uint8]:
     """Decode an image to RGB.
 
     Gray becomes three equal channels, alpha is dropped, 16 bits are scaled to 8, CMYK is converted.
@@ -25,7 +25,8 @@ def read_image(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
 
     Args:
         path: the file.
-        size: height and width in pixels that the annotation states.
+        size: height and width in pixels that the annotation states. None: it states none, and the picture is turned
+            as viewers turn it.
 
     Returns:
         uint8 (height, width, 3), RGB, a new array.
@@ -39,7 +40,7 @@ def read_image(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
             f"{path.as_posix()} is cut short: the file ends before the picture does. Copy or download it again."
         )
     image = _decode(path, data, cv2.IMREAD_COLOR)
-    if image.shape[:2] != size:
+    if size is not None and image.shape[:2] != size:
         # Only a file whose orientation tag the annotation tool ignored is decoded twice.
         as_stored = _decode(path, data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
         if as_stored.shape[:2] != size:

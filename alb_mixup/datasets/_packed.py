@@ -11,9 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from alb_mixup.datasets._shared import SharedArrays
 
-@dataclass(frozen=True)
-class PackedStrings:
+
+@dataclass(frozen=True, eq=False)
+class PackedStrings(SharedArrays):
     """File names in one byte array: name `i` is `data[offsets[i]:offsets[i + 1]]`.
 
     Attributes:
@@ -34,13 +36,13 @@ class PackedStrings:
         return os.fsdecode(self.data[self.offsets[index] : self.offsets[index + 1]].tobytes())
 
 
-@dataclass(frozen=True)
-class PackedAnnotations:
+@dataclass(frozen=True, eq=False)
+class PackedAnnotations(SharedArrays):
     """The annotations of n images and their m boxes, boxes of one image side by side and in the order of its file.
 
     Attributes:
         files: n image paths, POSIX, relative to the dataset's root.
-        sizes: int32 (n, 2), height and width of each image in pixels.
+        sizes: int32 (n, 2), height and width of each image in pixels; 0 and 0 where the annotation does not say.
         offsets: int64 (n + 1,), the boxes of image `i` are rows `offsets[i]:offsets[i + 1]`.
         boxes: float32 (m, 4), in the dataset's `bbox_format`.
         class_ids: int32 (m,), positions in the dataset's `classes`.

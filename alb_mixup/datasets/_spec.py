@@ -6,10 +6,17 @@ from typing import Any
 
 from alb_mixup.datasets._sample import sample_dataset
 from alb_mixup.datasets.base import DetectionDataset
+from alb_mixup.datasets.coco import CocoDataset
 from alb_mixup.datasets.voc import VocDataset
+from alb_mixup.datasets.yolo import YoloDataset
 from alb_mixup.errors import SerializationError
 
-_BUILDERS: dict[str, Callable[..., DetectionDataset]] = {"VocDataset": VocDataset, "sample": sample_dataset}
+_BUILDERS: dict[str, Callable[..., DetectionDataset]] = {
+    "CocoDataset": CocoDataset,
+    "VocDataset": VocDataset,
+    "YoloDataset": YoloDataset,
+    "sample": sample_dataset,
+}
 
 
 def from_spec(spec: Mapping[str, Any]) -> DetectionDataset:

@@ -1,7 +1,8 @@
 """What makes an annotation invalid, and what is done about it: the same for every format."""
 
 import warnings
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -17,7 +18,15 @@ ROUNDING_PX = 1.0
 """How far a box may reach over the image's edge before it is wrong: the 0-based and 1-based conventions and a
 rounded coordinate differ by no more."""
 
+ROUNDING_SHARE = 0.01
+"""The same where coordinates are shares of an image's side and its pixels are not known."""
+
+BoxFormat = Literal["pascal_voc", "coco", "yolo"]
+
 _NAMED_IN_WARNING = 5
+
+
+_SIZED_IMAGE = "its image, {width} px wide and {height} px high"
 
 
 class InvalidAnnotation(NamedTuple):
@@ -98,50 +107,66 @@ class BoxTable:
     class_ids: NDArray[np.int32]
     weights: NDArray[np.float64]
 
+    def rows(self, chosen: NDArray[Any]) -> "BoxTable":
+        """The chosen rows, by position or by a mask."""
+        return BoxTable(*(getattr(self, field.name)[chosen] for field in fields(self)))
+
 
 def pack_valid(
-    table: BoxTable, *, files: list[str], annotation_files: list[str], sizes: NDArray[np.int32], log: InvalidLog
-) -> PackedAnnotations:
+    table: BoxTable,
+    *,
+    files: Sequence[str],
+    annotation_files: Sequence[str],
+    sizes: NDArray[np.int32] | None,
+    log: InvalidLog,
+    bbox_format: BoxFormat = "pascal_voc",
+) -> tuple[PackedAnnotations, NDArray[np.int64]]:
     """Check every box, log the invalid, and pack what is left.
 
     Args:
         table: the boxes, grouped by image in ascending order.
         files: n image paths, relative to the dataset's root.
         annotation_files: n paths for messages, relative to the dataset's root.
-        sizes: int32 (n, 2), heights and widths.
+        sizes: int32 (n, 2), heights and widths. None: they are not known, and `table.xyxy` is in shares of the sides.
         log: takes what is invalid, and says whether boxes may be clipped.
+        bbox_format: what the packed boxes are in: pixels, or shares for `"yolo"`.
+
+    Returns:
+        The packed annotations, and the rows of `table` that they hold, int64.
     """
-    clipped, reach = clip_boxes(table.xyxy, sizes[table.image])
-    boxes = clipped.astype(np.float32)
+    limits = np.ones((len(table.image), 2), np.int32) if sizes is None else sizes[table.image]
+    clipped, reach = clip_boxes(table.xyxy, limits)
+    boxes = _stored(clipped, bbox_format)
     with np.errstate(over="ignore"):  # becomes inf, which is refused below
         weights = table.weights.astype(np.float32)
-    image = "its image, {width} px wide and {height} px high"
     finite: NDArray[np.bool_] = np.asarray(np.isfinite(table.xyxy).all(axis=1))
-    inside = reach <= ROUNDING_PX
-    has_area = _has_area(boxes)
+    inside = reach <= (ROUNDING_SHARE if sizes is None else ROUNDING_PX)
+    has_area = _has_area(_shares(boxes, limits, bbox_format))
     weighted = np.isfinite(weights) & (weights >= 0)
+    image, unit = ("its image", "of a side") if sizes is None else (_SIZED_IMAGE, "px")
     checks = [
         (finite, "box [{box}] is not finite"),
         (_has_area(table.xyxy), "box [{box}] has no area"),
-        (inside, f"box [{{box}}] reaches {{reach:g}} px beyond {image}"),
+        (inside, f"box [{{box}}] reaches {{reach:g}} {unit} beyond {image}"),
         (has_area, f"box [{{box}}] has no area inside {image}"),
         (weighted, "weight {weight:g} is negative or not finite"),
     ]
     for row in np.flatnonzero(~np.all([passed for passed, _ in checks], axis=0)):
-        height, width = sizes[table.image[row]]
+        height, width = limits[row]
         box = ", ".join(f"{value:g}" for value in table.written[row])
         reason = next(text for passed, text in checks if not passed[row])
         reason = reason.format(box=box, reach=reach[row], weight=table.weights[row], height=height, width=width)
         log.add(annotation_files[table.image[row]], int(table.object_index[row]), reason)
-    keep = finite & has_area & weighted & (inside | log.clip)
-    return PackedAnnotations(
+    kept = np.flatnonzero(finite & has_area & weighted & (inside | log.clip))
+    packed = PackedAnnotations(
         files=PackedStrings.pack(files),
-        sizes=sizes,
-        offsets=offsets_of(np.bincount(table.image[keep], minlength=len(files))),
-        boxes=boxes[keep],
-        class_ids=table.class_ids[keep],
-        weights=weights[keep],
+        sizes=np.zeros((len(files), 2), np.int32) if sizes is None else sizes,
+        offsets=offsets_of(np.bincount(table.image[kept], minlength=len(files))),
+        boxes=boxes[kept],
+        class_ids=table.class_ids[kept],
+        weights=weights[kept],
     )
+    return packed, kept
 
 
 def clip_boxes(xyxy: NDArray[np.float64], sizes: NDArray[np.int32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -158,6 +183,31 @@ def clip_boxes(xyxy: NDArray[np.float64], sizes: NDArray[np.int32]) -> tuple[NDA
     with np.errstate(invalid="ignore"):  # inf - inf, for a box that is refused anyway
         reach = np.abs(xyxy - clipped).max(axis=1, initial=0.0)
     return clipped, reach
+
+
+def _stored(xyxy: NDArray[np.float64], bbox_format: BoxFormat) -> NDArray[np.float32]:
+    """Boxes as the dataset keeps and returns them, from clipped corners."""
+    if bbox_format == "pascal_voc":
+        return xyxy.astype(np.float32)
+    low, high = xyxy[:, :2], xyxy[:, 2:]
+    with np.errstate(invalid="ignore"):  # inf - inf, for a box that is refused anyway
+        size = high - low
+    if bbox_format == "coco":
+        return np.concatenate([low, size], axis=1).astype(np.float32)
+    boxes = np.concatenate([(low + high) / 2, size], axis=1).astype(np.float32)
+    # Rounded to float32, centre - size / 2 may be -3e-8: Albumentations refuses such a box.
+    boxes[:, 2:] = np.minimum(boxes[:, 2:], 2 * boxes[:, :2])
+    return boxes
+
+
+def _shares(boxes: NDArray[np.float32], limits: NDArray[np.int32], bbox_format: BoxFormat) -> NDArray[np.float32]:
+    """Corners in shares of the sides, in float32 and by the steps that Albumentations takes: it refuses empty boxes."""
+    if bbox_format == "yolo":
+        half = boxes[:, 2:] / 2
+        return np.concatenate([boxes[:, :2] - half, boxes[:, :2] + half], axis=1)
+    high = boxes[:, 2:] + boxes[:, :2] if bbox_format == "coco" else boxes[:, 2:]
+    sides = limits[:, ::-1].astype(np.float32)
+    return np.concatenate([boxes[:, :2] / sides, high / sides], axis=1)
 
 
 def _has_area(xyxy: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from alb_mixup.datasets._image import read_image
+from alb_mixup.datasets._image import image_size, read_image
 from alb_mixup.datasets._packed import PackedAnnotations
 from alb_mixup.datasets._validate import InvalidAnnotation
 from alb_mixup.errors import ArgumentError
@@ -38,7 +38,8 @@ class DetectionDataset(Sequence[dict[str, Any]]):
 
     Attributes:
         bbox_format: the format of `bboxes`, as `A.BboxParams` names it. `"pascal_voc"`: x_min, y_min, x_max, y_max
-            in pixels, 0-based, half-open (a box over the whole image is 0, 0, W, H).
+            in pixels, 0-based, half-open (a box over the whole image is 0, 0, W, H). `"coco"`: x_min, y_min, width,
+            height in pixels. `"yolo"`: x_center, y_center, width, height in shares of the image's sides.
         root: the dataset's folder, absolute.
         split: the split that was asked for, or None.
         classes: the class names; the part returned by `annotated` has the same.
@@ -70,7 +71,7 @@ class DetectionDataset(Sequence[dict[str, Any]]):
 
     # Sequence asks for slices too; a slice of samples would decode every image at once.
     def __getitem__(self, index: int) -> dict[str, Any]:  # type: ignore[override]
-        image = read_image(self.image_path(index), self.image_size(index))
+        image = read_image(self.image_path(index), self._stated_size(index))
         return {"image": image, **self.annotations(index)}
 
     def annotations(self, index: int) -> dict[str, Any]:
@@ -102,13 +103,20 @@ class DetectionDataset(Sequence[dict[str, Any]]):
         return self.root / self._annotations.files[self._image_number(index)]
 
     def image_size(self, index: int) -> tuple[int, int]:
-        """Height and width of image `index` in pixels, as its annotation states them, without decoding it.
+        """Height and width of image `index` in pixels, without decoding it where that can be avoided.
+
+        They are what the annotation states. Where the format states none, the image is asked, turned as viewers show
+        it.
 
         Raises:
             IndexError: there is no such image.
+            ImageReadError: the image has to be asked, and is missing or not an image.
         """
+        return self._stated_size(index) or image_size(self.image_path(index))
+
+    def _stated_size(self, index: int) -> tuple[int, int] | None:
         height, width = self._annotations.sizes[self._image_number(index)]
-        return int(height), int(width)
+        return (int(height), int(width)) if height else None
 
     def annotated(self: _Dataset) -> _Dataset:
         """The part of the dataset whose images have boxes: the same class, sharing the same arrays."""
@@ -138,15 +146,15 @@ class DetectionDataset(Sequence[dict[str, Any]]):
         return int(self._images[position])
 
 
-def absolute_root(root: str | os.PathLike[str]) -> Path:
-    """The dataset's folder as an absolute path, which stays right when the working directory changes.
+def absolute_path(path: str | os.PathLike[str], argument: str = "root", of: str = "a folder") -> Path:
+    """A user's path as an absolute one, which stays right when the working directory changes.
 
     Raises:
-        ArgumentError: `root` is no path.
+        ArgumentError: `path` is no path.
     """
-    if not isinstance(root, (str, os.PathLike)):
-        raise ArgumentError(f"root must be the path of a folder, a str or Path; got {root!r}.")
-    return Path(os.path.abspath(root))
+    if not isinstance(path, (str, os.PathLike)):
+        raise ArgumentError(f"{argument} must be the path of {of}, a str or Path; got {path!r}.")
+    return Path(os.path.abspath(path))
 
 
 def checked_classes(classes: Sequence[str] | None) -> tuple[str, ...] | None:

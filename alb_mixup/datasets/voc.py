@@ -11,7 +11,7 @@ from alb_mixup.datasets._image import IMAGE_SUFFIXES, image_size
 from alb_mixup.datasets._packed import PackedAnnotations
 from alb_mixup.datasets._validate import BoxTable, InvalidLog, OnInvalid, pack_valid
 from alb_mixup.datasets._voc_xml import VocFile, VocObject, read_voc_file
-from alb_mixup.datasets.base import DetectionDataset, absolute_root, checked_classes
+from alb_mixup.datasets.base import DetectionDataset, absolute_path, checked_classes
 from alb_mixup.errors import DatasetError, ImageReadError
 
 
@@ -67,7 +67,7 @@ class VocDataset(DetectionDataset):
         keep_difficult: bool = False,
         on_invalid: OnInvalid = "drop",
     ) -> None:
-        folder = absolute_root(root)
+        folder = absolute_path(root)
         given_classes = checked_classes(classes)
         log = InvalidLog(folder, on_invalid)
         reader = _Reader(folder, given_classes, log, keep_difficult)
@@ -199,7 +199,8 @@ class _Reader:
             weights=np.array([item.weight for item in self.objects], np.float64),
         )
         sizes = np.array(self._sizes, np.int32).reshape(-1, 2)
-        return pack_valid(table, files=self._files, annotation_files=self._xml_files, sizes=sizes, log=self._log)
+        packed, _ = pack_valid(table, files=self._files, annotation_files=self._xml_files, sizes=sizes, log=self._log)
+        return packed
 
 
 def voc_to_xyxy(written: NDArray[np.float64]) -> NDArray[np.float64]:
