@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import alb_mixup
-from alb_mixup.datasets import DetectionDataset, VocDataset, sample_dataset
-from alb_mixup.errors import AlbMixUpError, ArgumentError, DatasetError
+from alb_mixup.check import report
+from alb_mixup.datasets import DetectionDataset, open_dataset, sample_dataset
+from alb_mixup.errors import AlbMixUpError, ArgumentError, DatasetError, InvalidAnnotationWarning
 from alb_mixup.functional.geometry import FIT_MODES
 from alb_mixup.preview import MixTriple, plot_mixes
 from alb_mixup.transform import MixUp, detection_pipeline
@@ -31,17 +32,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Arguments without the program's name; None: those of this process.
 
     Returns:
-        Exit code: 0 done, 2 an error that one line on stderr explains.
+        Exit code: 0 done, 1 `check` found invalid annotations, 2 an error that one line on stderr explains.
     """
     arguments = _parser().parse_args(argv)
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         try:
-            print(arguments.run(arguments))  # noqa: T201  (reporting is what a command is for)
+            text, code = arguments.run(arguments)
         except (AlbMixUpError, OSError) as error:
             _complain(f"alb-mixup: {error}")
             return 2
-    return 0
+    print(text)  # noqa: T201  (reporting is what a command is for)
+    return int(code)
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
@@ -57,10 +59,16 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="alb-mixup", description="MixUp for object detection.")
     parser.add_argument("--version", action="version", version=f"alb-mixup {alb_mixup.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    source = "COCO JSON file, YOLO data.yaml, or a folder in one of these layouts or Pascal VOC's"
+    split = "split of SRC, such as train (default: all of VOC, train of YOLO, the only file of COCO)"
+    check = commands.add_parser("check", help="count what a dataset holds, and name every invalid annotation")
+    check.set_defaults(run=_check)
+    check.add_argument("src", help=source)
+    check.add_argument("--split", help=split)
     preview = commands.add_parser("preview", help="draw mixes of a dataset beside their originals")
     preview.set_defaults(run=_preview)
-    preview.add_argument("src", nargs="?", help="Pascal VOC folder (default: the images inside the package)")
-    preview.add_argument("--split", help="split of SRC, such as train (default: all of it)")
+    preview.add_argument("src", nargs="?", help=f"{source} (default: the images inside the package)")
+    preview.add_argument("--split", help=split)
     preview.add_argument(
         "-n", type=int, default=16, metavar="N", help="number of mixes, each drawn with its two originals (default: 16)"
     )
@@ -77,7 +85,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _preview(arguments: argparse.Namespace) -> str:
+def _check(arguments: argparse.Namespace) -> tuple[str, int]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", InvalidAnnotationWarning)  # the report names them all
+        dataset = open_dataset(arguments.src, arguments.split)
+    return report(dataset), 1 if dataset.invalid else 0
+
+
+def _preview(arguments: argparse.Namespace) -> tuple[str, int]:
     if not 1 <= arguments.n <= _MOST:
         raise ArgumentError(f"-n must be 1 to {_MOST}, got {arguments.n}: give the number of mixes to draw")
     if arguments.seed < 0:
@@ -86,7 +101,7 @@ def _preview(arguments: argparse.Namespace) -> str:
         raise ArgumentError(f"--split must come with SRC, got {arguments.split!r} alone: the embedded images have none")
     _check_output(arguments.output)
     source = "the images inside the package" if arguments.src is None else arguments.src
-    dataset = sample_dataset() if arguments.src is None else VocDataset(arguments.src, arguments.split)
+    dataset = sample_dataset() if arguments.src is None else open_dataset(arguments.src, arguments.split)
     dataset = dataset.annotated()
     if not len(dataset):
         raise DatasetError(f"SRC must have images with boxes, got none in {source}: there is nothing to mix")
@@ -94,7 +109,7 @@ def _preview(arguments: argparse.Namespace) -> str:
     title = f"MixUp, λ ~ Beta({arguments.alpha:g}, {arguments.alpha:g}), {arguments.fit_mode}"
     mixes = _mixes(dataset, mixup, arguments.n, arguments.seed)
     _write_png(plot_mixes(mixes, title=title, bbox_format=dataset.bbox_format), arguments.output)
-    return f"Wrote {arguments.output} ({arguments.n} mixes of {source})"
+    return f"Wrote {arguments.output} ({arguments.n} mixes of {source})", 0
 
 
 def _check_output(output: Path) -> None:

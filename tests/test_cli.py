@@ -46,7 +46,7 @@ def test_preview_of_a_voc_split(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["nowhere"], "there is none at"),
+        (["nowhere"], "path must be a dataset"),
         (["-n", "0"], "-n must be 1 to 400, got 0"),
         (["-n", "401"], "-n must be 1 to 400, got 401"),
         (["--seed", "-1"], "--seed must be at least 0, got -1"),

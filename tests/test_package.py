@@ -23,12 +23,13 @@ LAYERS = {
     "datasets": {"errors", "datasets"},
     "plot": {"errors"},
     "preview": {"errors", "plot"},
+    "check": {"datasets"},
     "_checks": {"errors"},
     "_backend": {"errors", "functional"},
     "_reference": {"errors", "datasets", "_backend"},
     "_sample": {"errors", "functional", "_backend"},
     "transform": {"errors", "functional", "_backend", "_checks", "_reference", "_sample"},
-    "cli": {"errors", "functional", "datasets", "preview", "transform"},
+    "cli": {"errors", "functional", "datasets", "check", "preview", "transform"},
 }
 
 
