@@ -481,7 +481,8 @@ def test_background_copies_and_specs(tmp_path):
             np.testing.assert_array_equal(mine["masks"], theirs["masks"])
 
 
-sides = st.just(0) | st.floats(1e-9, 40)
+# Albumentations drops boxes of next to no area without a word.
+sides = st.just(0) | st.floats(0.02, 40)
 
 
 @given(st.lists(st.tuples(st.floats(0, 39), st.floats(0, 29), sides, sides), max_size=6))

@@ -140,7 +140,8 @@ def test_masks(root):
         dataset.annotations(0)
 
 
-sides = st.just(0) | st.floats(1e-9, 1.1)
+# Albumentations drops boxes of next to no area without a word.
+sides = st.just(0) | st.floats(1e-3, 1.1)
 
 
 @given(st.lists(st.tuples(*[st.floats(-0.01, 1.01)] * 2, sides, sides), max_size=6))
