@@ -133,8 +133,11 @@ def test_a_reference_that_is_no_sequence(reference, got):
 @pytest.mark.parametrize(
     ("spec", "parts"),
     [
-        ({}, ["spec['dataset'] must be one of 'VocDataset'", "None"]),
-        ({"dataset": "NoSuchDataset"}, ["spec['dataset'] must be one of 'VocDataset'", "'NoSuchDataset'"]),
+        ({}, ["spec['dataset'] must be one of 'CocoDataset', 'VocDataset'", "None"]),
+        (
+            {"dataset": "NoSuchDataset"},
+            ["spec['dataset'] must be one of 'CocoDataset', 'VocDataset'", "'NoSuchDataset'"],
+        ),
         ({"dataset": "VocDataset"}, ["spec does not fit VocDataset", "'root'"]),
     ],
     ids=["empty", "unknown", "incomplete"],
