@@ -239,7 +239,8 @@ def encode_labels(processor: Any, name: str, field: str, values: Array | list[An
         )
     if known.encoder is None or known.encoder.is_numerical:
         numbers = np.asarray(labels)
-        if known.dtype is not None and not np.array_equal(numbers.astype(known.dtype), numbers):
+        whole = known.dtype is not None and known.dtype.kind in "iub"
+        if whole and not np.array_equal(numbers.astype(known.dtype), numbers):
             raise SampleError(
                 f"label field {field!r} must fit the primary's dtype {known.dtype}, got {labels[:3]} from the "
                 "reference: give the primary's as an array of a wider dtype, or both as lists"

@@ -162,6 +162,14 @@ def test_incoming_weights_are_multiplied():
     assert out["mixup_weight"] == [0.75, 0.09375, 0.125, 0.0625]
 
 
+@pytest.mark.parametrize("make", [list, np.float32, np.float64])
+def test_weights_of_another_precision_are_no_obstacle(make):
+    weights = [0.1, 0.3]  # neither is a float32
+    other = sample(1, mixup_weight=weights if make is list else np.array(weights, make))
+    out = mixing([other])(**as_arrays(sample(0)))
+    np.testing.assert_allclose(out["mixup_weight"], [0.75, 0.75, 0.025, 0.075], rtol=1e-6)
+
+
 def test_a_reference_without_weights_counts_as_ones():
     assert mixing([sample(1, mixup_weight=None)])(**sample())["mixup_weight"] == [0.75, 0.75, 0.25, 0.25]
 
