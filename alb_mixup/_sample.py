@@ -36,11 +36,7 @@ class ReferenceSample:
 
     def array(self, key: str) -> Array:
         """Return an image or mask: (H, W) or (H, W, C), no side empty."""
-        value = self._get(key)
-        if not isinstance(value, np.ndarray) or value.ndim not in {2, 3} or 0 in value.shape:
-            got = f"shape {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
-            raise SampleError(f"{self._where}[{key!r}] must be a non-empty array (H, W) or (H, W, C), got {got}")
-        return value
+        return checked_pixels(f"{self._where}[{key!r}]", self._get(key))
 
     def image(self, key: str, like: Array) -> Array:
         """Return an image that can be blended with `like`: its dtype and its channels."""
@@ -155,11 +151,20 @@ class ReferenceSample:
                 f"{self._where}[{field!r}] must have one value for each of {count} {name}, got {len(labels)}"
             )
         if field == weight:
-            _check_weights(f"{self._where}[{field!r}]", labels)
+            check_finite(f"{self._where}[{field!r}]", labels)
         return labels
 
 
-def _check_weights(name: str, weights: Any) -> None:
+def checked_pixels(name: str, value: Any) -> Array:
+    """Return an image or mask, (H, W) or (H, W, C), no side empty; refuse anything else."""
+    if not isinstance(value, np.ndarray) or value.ndim not in {2, 3} or value.size == 0:
+        got = f"shape {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
+        raise SampleError(f"{name} must be a non-empty array (H, W) or (H, W, C), got {got}")
+    return value
+
+
+def check_finite(name: str, weights: Any) -> None:
+    """Refuse weights that are no numbers, or not finite."""
     try:
         finite = np.isfinite(np.asarray(weights, np.float32)).all()
     except (TypeError, ValueError) as error:

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from alb_mixup import _backend, _checks, _reference
-from alb_mixup._sample import ReferenceSample, channels
+from alb_mixup._sample import ReferenceSample, channels, check_finite, checked_pixels
 from alb_mixup.errors import ArgumentError, SampleError, UnreadableImageWarning
 from alb_mixup.functional import Array
 from alb_mixup.functional.blend import blend
@@ -293,8 +293,8 @@ class MixUp(_backend.MixTransform):
                 )
             _backend.check_weights(processor, kind, self.weight_field)
             column = fields.index(self.weight_field) - len(fields)
-            if len(rows) and not np.isfinite(rows[:, column]).all():
-                raise SampleError(f"{self.weight_field} must be finite, got {rows[:, column]}")
+            if len(rows):  # without rows, Albumentations leaves the column out
+                check_finite(self.weight_field, rows[:, column])
             mix = mix._replace(weight_column=column)
         if _backend.is_oriented(processor):
             if self.fit_mode == "stretch":
@@ -406,11 +406,8 @@ def _size_of(data: Mapping[str, Any], kinds: Mapping[str, str]) -> tuple[int, in
     """Return (height, width) of the primary."""
     for key, kind in kinds.items():
         if kind in {"image", "images"}:
-            image = data[key] if kind == "image" else data[key][0]
-            if not isinstance(image, np.ndarray) or image.ndim not in {2, 3} or image.size == 0:
-                got = f"shape {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-                raise SampleError(f"{key} must be a non-empty array (H, W) or (H, W, C), got {got}")
-            return image.shape[0], image.shape[1]
+            height, width = checked_pixels(key, data[key] if kind == "image" else data[key][0]).shape[:2]
+            return height, width
     raise SampleError(f"MixUp must get an image, got {', '.join(data)}")
 
 

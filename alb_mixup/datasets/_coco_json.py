@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from alb_mixup.datasets._packed import LARGEST_SIDE
 from alb_mixup.datasets._validate import InvalidLog
 from alb_mixup.errors import DatasetError
 
-LARGEST_SIDE = 2**31 - 1
 _KEYS = ("images", "annotations", "categories")
 _BAD_VALUE = (KeyError, TypeError, ValueError, OverflowError, AttributeError)
 

@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 
 from alb_mixup.datasets._shared import SharedArrays
 
+LARGEST_SIDE = 2**31 - 1
+"""The longest side of an image, in pixels, that `PackedAnnotations.sizes` holds."""
+
 
 @dataclass(frozen=True, eq=False)
 class PackedStrings(SharedArrays):

@@ -7,8 +7,9 @@ from xml.etree.ElementTree import Element, ParseError  # for types: parsing goes
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import parse
 
+from alb_mixup.datasets._packed import LARGEST_SIDE
+
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
-_LARGEST_SIDE = 2**31 - 1
 
 
 class VocObject(NamedTuple):
@@ -56,7 +57,7 @@ def _size(root: Element) -> tuple[int, int] | None:
         height, width = (int(float(root.findtext(f"size/{side}", ""))) for side in ("height", "width"))
     except (ValueError, OverflowError):
         return None
-    return (height, width) if 0 < height <= _LARGEST_SIDE and 0 < width <= _LARGEST_SIDE else None
+    return (height, width) if 0 < height <= LARGEST_SIDE and 0 < width <= LARGEST_SIDE else None
 
 
 def _object(element: Element, keep_difficult: bool) -> VocObject | str | None:

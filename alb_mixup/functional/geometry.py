@@ -37,6 +37,11 @@ class Placement(NamedTuple):
     left: int = 0
 
     @property
+    def fills(self) -> bool:
+        """Whether the image covers the canvas edge to edge, so that normalized coordinates are the same on both."""
+        return self.size_hw == self.canvas_hw
+
+    @property
     def crops(self) -> bool:
         """Whether the canvas cuts a part of the image off."""
         return self.size_hw[0] > self.canvas_hw[0] or self.size_hw[1] > self.canvas_hw[1]
@@ -98,7 +103,7 @@ def fit_image(image: Array, placement: Placement, fill: float | Sequence[float],
         cv2.error: OpenCV does not resize this dtype with this interpolation.
     """
     (height, width), (size_h, size_w) = placement.canvas_hw, placement.size_hw
-    if placement.size_hw == placement.canvas_hw == image.shape[:2]:
+    if placement.fills and placement.size_hw == image.shape[:2]:
         return image
     if size_h >= height and size_w >= width:
         resized = _resize(image, placement.size_hw, interpolation)
@@ -142,8 +147,10 @@ def fit_bboxes(bboxes: Array, placement: Placement) -> Array:
         placement: Where the image goes.
 
     Returns:
-        New (M, 4+) array of the same dtype, normalized xyxy of the canvas, M <= N.
+        (M, 4+) array of the same dtype, normalized xyxy of the canvas, M <= N; `bboxes` itself where they stay.
     """
+    if placement.fills:
+        return bboxes
     moved = _affine(bboxes, placement)
     if not placement.crops:
         return moved.astype(bboxes.dtype)
@@ -164,8 +171,10 @@ def fit_oriented_bboxes(bboxes: Array, placement: Placement) -> Array:
         placement: Where the image goes.
 
     Returns:
-        New (M, 5+) array of the same dtype, M <= N.
+        (M, 5+) array of the same dtype, M <= N; `bboxes` itself where they stay.
     """
+    if placement.fills:
+        return bboxes
     moved = _affine(bboxes, placement)
     if not placement.crops:
         return moved.astype(bboxes.dtype)
