@@ -11,7 +11,7 @@ import numpy as np
 
 from alb_mixup.datasets._image import image_size, read_image
 from alb_mixup.datasets._packed import PackedAnnotations
-from alb_mixup.datasets._validate import InvalidAnnotation
+from alb_mixup.datasets._validate import InvalidLog
 from alb_mixup.errors import ArgumentError
 
 _Dataset = TypeVar("_Dataset", bound="DetectionDataset")
@@ -55,16 +55,17 @@ class DetectionDataset(Sequence[dict[str, Any]]):
         split: str | None,
         classes: Sequence[str],
         annotations: PackedAnnotations,
-        invalid: Sequence[InvalidAnnotation],
+        log: InvalidLog,
         spec: Mapping[str, Any],
     ) -> None:
         self.root = root
         self.split = split
         self.classes = tuple(classes)
-        self.invalid = tuple(invalid)
+        self.invalid = tuple(log.records)
         self._annotations = annotations
         self._images = np.arange(len(annotations.sizes))
         self._spec = dict(spec)
+        log.warn(stacklevel=3)  # in the name of who builds the reader
 
     def __len__(self) -> int:
         return len(self._images)

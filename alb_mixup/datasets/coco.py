@@ -106,7 +106,7 @@ class CocoDataset(DetectionDataset):
             split=None,
             classes=reader.classes,
             annotations=packed,
-            invalid=log.records,
+            log=log,
             spec={
                 "dataset": "CocoDataset",
                 "annotations": path.as_posix(),
@@ -118,7 +118,6 @@ class CocoDataset(DetectionDataset):
                 "on_invalid": on_invalid,
             },
         )
-        log.warn(stacklevel=2)
 
     def annotations(self, index: int) -> dict[str, Any]:
         """The boxes of image `index`, and its masks and keypoints where they were asked for, without its pixels.

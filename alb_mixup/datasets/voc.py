@@ -79,7 +79,7 @@ class VocDataset(DetectionDataset):
             split=split,
             classes=names,
             annotations=reader.pack(names),
-            invalid=log.records,
+            log=log,
             spec={
                 "dataset": "VocDataset",
                 "root": folder.as_posix(),
@@ -89,7 +89,6 @@ class VocDataset(DetectionDataset):
                 "on_invalid": on_invalid,
             },
         )
-        log.warn(stacklevel=2)
 
 
 class _Layout:

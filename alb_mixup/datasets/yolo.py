@@ -81,7 +81,7 @@ class YoloDataset(DetectionDataset):
             split=split,
             classes=reader.classes,
             annotations=packed,
-            invalid=log.records,
+            log=log,
             spec={
                 "dataset": "YoloDataset",
                 "data": path.as_posix(),
@@ -91,7 +91,6 @@ class YoloDataset(DetectionDataset):
                 "on_invalid": on_invalid,
             },
         )
-        log.warn(stacklevel=2)
 
     def annotations(self, index: int) -> dict[str, Any]:
         """The boxes of image `index`, and its masks where they were asked for, without its pixels.
