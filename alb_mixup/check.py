@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alb_mixup.datasets import DetectionDataset
+from alb_mixup.functional.boxes import to_xyxy
 
 # Sides of a square of the box's area, in pixels; 32 and 96 part COCO's small, medium and large.
 _SIDES = (0, 8, 16, 32, 64, 96, 192, 384, np.inf)
@@ -43,12 +44,11 @@ def _survey(dataset: DetectionDataset) -> tuple[NDArray[np.float64], Counter[str
     areas, image_sizes, classes, empty = [np.zeros(0)], Counter[str](), Counter[str](), 0
     for index in range(len(dataset)):
         annotations, (height, width) = dataset.annotations(index), dataset.image_size(index)
-        boxes = annotations["bboxes"].astype(np.float64)
-        wh = boxes[:, 2:] - boxes[:, :2] if dataset.bbox_format == "pascal_voc" else boxes[:, 2:]
-        areas.append(wh.prod(axis=1) * (width * height if dataset.bbox_format == "yolo" else 1))
+        xyxy = to_xyxy(annotations["bboxes"], dataset.bbox_format, (height, width))
+        areas.append((xyxy[:, 2:] - xyxy[:, :2]).prod(axis=1))
         image_sizes[f"{width} × {height}"] += 1
         classes.update(annotations["labels"])
-        empty += len(boxes) == 0
+        empty += len(xyxy) == 0
     return np.sqrt(np.concatenate(areas)), image_sizes, classes, empty
 
 

@@ -6,7 +6,7 @@ matplotlib is imported when something is drawn, never when this module is: `impo
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alb_mixup.errors import ArgumentError, InstallationError, SampleError
+from alb_mixup.functional.boxes import BBOX_FORMATS, to_xyxy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 # Okabe & Ito's colours, which people with any colour vision tell apart (https://jfly.uni-koeln.de/color/).
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#F0E442", "#000000")
-BBOX_FORMATS = ("pascal_voc", "coco", "yolo", "albumentations", "cxcywh")
 
 _TAG_SHARE = 0.2  # of the picture: more tags than this hide what they name
 _CHIP_PAD = 0.15  # around a tag's text, of its font's size
@@ -134,7 +134,7 @@ def _pixels(image: object) -> NDArray[Any]:
     return np.asarray(np.clip(image, 0, 1), dtype=np.float32)
 
 
-def _boxes(bboxes: Any, bbox_format: str, hw: Sequence[int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _boxes(bboxes: Any, bbox_format: str, hw: tuple[int, int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Read boxes of any format as absolute xyxy (N, 4) and angles in degrees (N,)."""
     try:
         rows = np.array([] if bboxes is None else bboxes, dtype=np.float64)
@@ -148,14 +148,7 @@ def _boxes(bboxes: Any, bbox_format: str, hw: Sequence[int]) -> tuple[NDArray[np
             f"got shape {rows.shape}, {np.count_nonzero(~np.isfinite(rows))} values not finite. "
             "Class ids belong into labels"
         )
-    xyxy = rows[:, :4]
-    if bbox_format in {"yolo", "cxcywh"}:
-        xyxy[:, :2] -= xyxy[:, 2:] / 2
-    if bbox_format in {"yolo", "cxcywh", "coco"}:
-        xyxy[:, 2:] += xyxy[:, :2]
-    if bbox_format in {"yolo", "albumentations"}:
-        xyxy *= [hw[1], hw[0], hw[1], hw[0]]
-    return xyxy, rows[:, 4] if rows.shape[1] == 5 else np.zeros(len(rows))
+    return to_xyxy(rows, bbox_format, hw), rows[:, 4] if rows.shape[1] == 5 else np.zeros(len(rows))
 
 
 def _column(sample: Mapping[str, Any], key: str, count: int) -> list[Any] | None:

@@ -20,10 +20,10 @@ FRAMEWORKS = {"torch", "torchvision", "transformers", "ultralytics", "ray", "ten
 LAYERS = {
     "errors": set(),
     "functional": {"functional"},
-    "datasets": {"errors", "datasets"},
-    "plot": {"errors"},
+    "datasets": {"errors", "functional", "datasets"},
+    "plot": {"errors", "functional"},
     "preview": {"errors", "plot"},
-    "check": {"datasets"},
+    "check": {"functional", "datasets"},
     "_checks": {"errors"},
     "_backend": {"errors", "functional"},
     "_reference": {"errors", "datasets", "_backend"},

@@ -64,13 +64,13 @@ class PackedShapes(SharedArrays):
         )
 
     def masks(
-        self, rows: slice, xyxy: NDArray[np.float32], size: tuple[int, int], scale: tuple[float, float] = (1.0, 1.0)
+        self, rows: slice, xyxy: NDArray[np.float64], size: tuple[int, int], scale: tuple[float, float] = (1.0, 1.0)
     ) -> NDArray[np.uint8]:
         """Draw the masks of some objects.
 
         Args:
             rows: n objects.
-            xyxy: float32 (n, 4), their boxes in pixels, drawn where an object has no shape of its own.
+            xyxy: float64 (n, 4), their boxes in pixels, drawn where an object has no shape of its own.
             size: height and width of the masks.
             scale: pixels to one unit of the points, in x and in y.
 

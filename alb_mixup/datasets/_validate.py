@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from alb_mixup.datasets._packed import PackedAnnotations, PackedStrings, offsets_of
 from alb_mixup.errors import AnnotationError, ArgumentError, InvalidAnnotationWarning
+from alb_mixup.functional.boxes import from_xyxy
 
 OnInvalid = Literal["drop", "raise", "clip"]
 
@@ -187,16 +188,10 @@ def clip_boxes(xyxy: NDArray[np.float64], sizes: NDArray[np.int32]) -> tuple[NDA
 
 def _stored(xyxy: NDArray[np.float64], bbox_format: BoxFormat) -> NDArray[np.float32]:
     """Boxes as the dataset keeps and returns them, from clipped corners."""
-    if bbox_format == "pascal_voc":
-        return xyxy.astype(np.float32)
-    low, high = xyxy[:, :2], xyxy[:, 2:]
     with np.errstate(invalid="ignore"):  # inf - inf, for a box that is refused anyway
-        size = high - low
-    if bbox_format == "coco":
-        return np.concatenate([low, size], axis=1).astype(np.float32)
-    boxes = np.concatenate([(low + high) / 2, size], axis=1).astype(np.float32)
-    # Rounded to float32, centre - size / 2 may be -3e-8: Albumentations refuses such a box.
-    boxes[:, 2:] = np.minimum(boxes[:, 2:], 2 * boxes[:, :2])
+        boxes = from_xyxy(xyxy, bbox_format, (1, 1)).astype(np.float32)
+    if bbox_format == "yolo":  # rounded to float32, centre - size / 2 may be -3e-8: Albumentations refuses such a box
+        boxes[:, 2:] = np.minimum(boxes[:, 2:], 2 * boxes[:, :2])
     return boxes
 
 

@@ -24,6 +24,7 @@ from alb_mixup.datasets._shapes import PackedShapes, shape_from_coco
 from alb_mixup.datasets._validate import BoxTable, InvalidLog, OnInvalid, pack_valid
 from alb_mixup.datasets.base import DetectionDataset, absolute_path, checked_classes
 from alb_mixup.errors import ImageReadError
+from alb_mixup.functional.boxes import to_xyxy
 
 _Part = TypeVar("_Part")
 _LEFT_OUT, _UNKNOWN = -1, -2  # instead of an image's number: it is invalid itself, there is none such
@@ -132,9 +133,8 @@ class CocoDataset(DetectionDataset):
         found = super().annotations(index)
         rows = self._annotations.rows(self._image_number(index))
         if self._shapes is not None:
-            boxes = found["bboxes"]
-            xyxy = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
-            found["masks"] = self._shapes.masks(rows, xyxy, self.image_size(index))
+            hw = self.image_size(index)
+            found["masks"] = self._shapes.masks(rows, to_xyxy(found["bboxes"], self.bbox_format, hw), hw)
         if self._keypoints is not None:
             names = [self._keypoint_names[class_id] for class_id in self._annotations.class_ids[rows]]
             found |= self._keypoints.targets(rows, names)
@@ -210,11 +210,11 @@ class _Reader:
         rows = rows[np.argsort(image[rows], kind="stable")]
         written = columns.boxes[rows]
         with np.errstate(over="ignore", invalid="ignore"):  # not finite, so refused below
-            high = written[:, :2] + written[:, 2:]
+            xyxy = to_xyxy(written, "coco", (1, 1))
         self._table = BoxTable(
             image=image[rows],
             object_index=positions[rows],
-            xyxy=np.concatenate([written[:, :2], high], axis=1),
+            xyxy=xyxy,
             written=written,
             class_ids=class_ids[rows],
             weights=columns.weights[rows],

@@ -14,6 +14,7 @@ from alb_mixup.datasets._yolo_txt import YoloRows, label_file, label_lines
 from alb_mixup.datasets._yolo_yaml import YoloLayout, images_of, read_layout
 from alb_mixup.datasets.base import DetectionDataset, absolute_path, checked_classes
 from alb_mixup.errors import DatasetError
+from alb_mixup.functional.boxes import to_xyxy
 
 
 class YoloDataset(DetectionDataset):
@@ -105,8 +106,7 @@ class YoloDataset(DetectionDataset):
         found = super().annotations(index)
         if self._shapes is not None:
             height, width = self.image_size(index)
-            centre, size = found["bboxes"][:, :2], found["bboxes"][:, 2:]
-            xyxy = np.concatenate([centre - size / 2, centre + size / 2], axis=1) * np.tile([width, height], 2)
+            xyxy = to_xyxy(found["bboxes"], self.bbox_format, (height, width))
             rows = self._annotations.rows(self._image_number(index))
             found["masks"] = self._shapes.masks(rows, xyxy, (height, width), scale=(width, height))
         return found
@@ -166,9 +166,8 @@ class _Reader:
         """Check the boxes, log the invalid, and pack the rest, and their shapes where they were asked for."""
         columns = self._rows.columns()
         image = np.repeat(np.arange(len(self._files)), self._counts)
-        centre, size = columns[:, 1:3], columns[:, 3:5]
         with np.errstate(invalid="ignore", over="ignore"):  # inf - inf, for a box that is refused anyway
-            xyxy = np.concatenate([centre - size / 2, centre + size / 2], axis=1)
+            xyxy = to_xyxy(columns[:, 1:5], "yolo", (1, 1))
         table = BoxTable(
             image=image,
             object_index=np.array(self._line_numbers, np.int64),
