@@ -42,7 +42,7 @@ from types import FunctionType
 from typing import Any
 
 import torch
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 from transformers import TrainerCallback
 from transformers.image_transforms import center_to_corners_format
 from transformers.loss.loss_d_fine import DFineForObjectDetectionLoss, DFineLoss
@@ -113,7 +113,11 @@ def _with_names(function: Callable[..., Any], **names: Any) -> Callable[..., Any
             "this one is not known to alb_mixup.integrations.transformers"
         )
     changed = FunctionType(
-        function.__code__, {**function.__globals__, **names}, function.__name__, function.__defaults__
+        function.__code__,
+        {**function.__globals__, **names},
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
     )
     changed.__kwdefaults__ = function.__kwdefaults__
     return changed
@@ -173,10 +177,8 @@ def _of_matched(targets: Sequence[Any], indices: Sequence[Any], key: str) -> tor
 
 
 def _weights(targets: Sequence[Any], indices: Sequence[Any]) -> torch.Tensor:
-    ones = [
-        target if "weights" in target else {"weights": torch.ones_like(target["boxes"][:, 0])} for target in targets
-    ]
-    return _of_matched(ones, indices, "weights")
+    given = [t if "weights" in t else {"weights": t["boxes"].new_ones(len(t["boxes"]))} for t in targets]
+    return _of_matched(given, indices, "weights")
 
 
 def _weighted_iou(targets: Sequence[Any], indices: Sequence[Any]) -> Callable[..., Any]:
