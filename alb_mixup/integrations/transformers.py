@@ -25,8 +25,8 @@ knows no weights:
 
 **What normalizes.** What the stock loss divides by, which no weight changes: the number of boxes (of boxes times groups
 for denoising), DETR's cross-entropy by the class weights of all queries, DDF's matched part by its matched queries. So
-a faint box counts for less, and the boxes beside it for no more. With all weights 1, or none given, losses are the
-stock ones to the bit.
+a faint box counts for less, and the boxes beside it for no more; the loss steps up where a schedule ends the mixing.
+With all weights 1, or none given, losses are the stock ones to the bit.
 
 **What others do.** GluonCV's YOLOv3, the loss of Bag of Freebies (arXiv 1902.04103), keeps hard targets and multiplies
 a matched anchor's objectness, class and box terms by the ratio (gluoncv/loss.py, `YOLOV3Loss`); PaddleDetection's
