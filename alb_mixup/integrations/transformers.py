@@ -32,13 +32,12 @@ With all weights 1, or none given, losses are the stock ones to the bit.
 a matched anchor's objectness, class and box terms by the ratio (gluoncv/loss.py, `YOLOV3Loss`); PaddleDetection's
 YOLOv3 does the same with `gt_score` (ppdet/modeling/losses/yolo_loss.py). PaddleDetection's DETR losses take
 q = gt_score · IoU as VFL's target, as here, and leave L1 and GIoU unweighted (ppdet/modeling/losses/detr_loss.py); they
-do so for the scores of pseudo-labels. To our knowledge no published ablation isolates weighting at a fixed λ, so
-whether it pays is for your data to say.
+do so for the scores of pseudo-labels. No published ablation that we know of isolates weighting at a fixed λ: whether it
+pays is for your data to say.
 """
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from types import FunctionType
 from typing import Any
 
 import torch
@@ -55,7 +54,8 @@ from transformers.loss.loss_for_object_detection import (
 )
 from transformers.loss.loss_rt_detr import RTDetrForObjectDetectionLoss, RTDetrLoss
 
-from alb_mixup.errors import ArgumentError, InstallationError
+from alb_mixup.errors import ArgumentError
+from alb_mixup.integrations._rebinding import with_names
 from alb_mixup.integrations.torch import MixUpSchedule
 
 
@@ -74,7 +74,7 @@ def weight_loss(model: Any) -> None:
     if stock not in _CRITERIA:
         names = ", ".join(function.__name__ for function in _CRITERIA)
         raise ArgumentError(f"model must have one of the stock losses {names}, got {stock}")
-    _with_names(stock, **_CRITERIA[stock])  # so that an unknown version is found before the training
+    with_names(stock, **_CRITERIA[stock])  # so that an unknown version is found before the training
     model.loss_function = partial(_weighted_loss, stock)
 
 
@@ -94,33 +94,7 @@ class ScheduleCallback(TrainerCallback):  # type: ignore[misc, unused-ignore]
 
 
 def _weighted_loss(stock: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    return _with_names(stock, **_CRITERIA[stock])(*args, **kwargs)
-
-
-def _with_names(function: Callable[..., Any], **names: Any) -> Callable[..., Any]:
-    """Return a function of transformers that finds other objects under some of the global names that it uses.
-
-    Its own code, in whichever version is installed, with our criterion or our IoU in it: nothing is copied and nothing
-    of transformers is changed.
-
-    Raises:
-        InstallationError: It does not use such a name.
-    """
-    missing = names.keys() - set(function.__code__.co_names)
-    if missing:
-        raise InstallationError(
-            f"transformers must be a version whose {function.__qualname__} uses {', '.join(missing)}: "
-            "this one is not known to alb_mixup.integrations.transformers"
-        )
-    changed = FunctionType(
-        function.__code__,
-        {**function.__globals__, **names},
-        function.__name__,
-        function.__defaults__,
-        function.__closure__,
-    )
-    changed.__kwdefaults__ = function.__kwdefaults__
-    return changed
+    return with_names(stock, **_CRITERIA[stock])(*args, **kwargs)
 
 
 class _WeightedBoxes:
@@ -141,13 +115,13 @@ class _WeightedBoxes:
 
 class _WeightedRTDetrLoss(_WeightedBoxes, RTDetrLoss):  # type: ignore[misc, unused-ignore]
     def loss_labels_vfl(self, outputs: Any, targets: Any, indices: Any, num_boxes: float, log: bool = True) -> Any:
-        stock = _with_names(RTDetrLoss.loss_labels_vfl, box_iou=_weighted_iou(targets, indices))
+        stock = with_names(RTDetrLoss.loss_labels_vfl, box_iou=_weighted_iou(targets, indices))
         return stock(self, outputs, targets, indices, num_boxes, log)
 
 
 class _WeightedDFineLoss(_WeightedRTDetrLoss, DFineLoss):  # type: ignore[misc, unused-ignore]
     def loss_local(self, outputs: Any, targets: Any, indices: Any, num_boxes: float, T: float = 5) -> Any:  # noqa: N803
-        stock = _with_names(DFineLoss.loss_local, box_iou=_weighted_iou(targets, indices))
+        stock = with_names(DFineLoss.loss_local, box_iou=_weighted_iou(targets, indices))
         return stock(self, outputs, targets, indices, num_boxes, T)
 
 
