@@ -61,6 +61,9 @@ Compose, from_dict = A.Compose, A.from_dict
 
 _IS_X = hasattr(BasicTransform, "sample_parameters")
 
+VERSION = f"{'albumentationsx' if _IS_X else 'albumentations'} {A.__version__}"
+"""Which of the two is installed."""
+
 BBOX_FORMATS = ("pascal_voc", "coco", "yolo", "albumentations", *(("cxcywh",) if _IS_X else ()))
 
 

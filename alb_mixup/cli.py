@@ -16,8 +16,10 @@ from alb_mixup.check import report
 from alb_mixup.datasets import DetectionDataset, open_dataset, sample_dataset
 from alb_mixup.errors import AlbMixUpError, ArgumentError, DatasetError, InvalidAnnotationWarning
 from alb_mixup.functional.geometry import FIT_MODES
+from alb_mixup.generate import IMAGE_FORMATS, generate
 from alb_mixup.preview import MixTriple, plot_mixes
 from alb_mixup.transform import MixUp, detection_pipeline
+from alb_mixup.writers import LAYOUTS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,7 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Arguments without the program's name; None: those of this process.
 
     Returns:
-        Exit code: 0 done, 1 `check` found invalid annotations, 2 an error that one line on stderr explains.
+        Exit code: 0 done, 1 `check` found invalid annotations, 2 an error that one line on stderr explains, 130
+        interrupted.
     """
     arguments = _parser().parse_args(argv)
     with warnings.catch_warnings():
@@ -42,6 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         except (AlbMixUpError, OSError) as error:
             _complain(f"alb-mixup: {error}")
             return 2
+        except KeyboardInterrupt:
+            _complain("alb-mixup: interrupted; the same command goes on from what is done")
+            return 130
     print(text)  # noqa: T201  (reporting is what a command is for)
     return int(code)
 
@@ -79,10 +85,30 @@ def _parser() -> argparse.ArgumentParser:
         default=Path("mixup-preview.png"),
         help="PNG to write, or to write anew (default: mixup-preview.png)",
     )
-    preview.add_argument("--alpha", type=float, default=1.5, help="ratio from Beta(ALPHA, ALPHA) (default: 1.5)")
-    preview.add_argument("--fit-mode", default="contain", choices=FIT_MODES, help="default: contain")
-    preview.add_argument("--seed", type=int, default=0, help="another seed, other pairs (default: 0)")
+    _add_mixing(preview)
+    generate_ = commands.add_parser("generate", help="write mixes of a dataset as a dataset, weights included")
+    generate_.set_defaults(run=_generate)
+    generate_.add_argument("src", help=source)
+    generate_.add_argument("dst", type=Path, help="new or empty folder, or one that the same command has begun")
+    generate_.add_argument("--split", help=split)
+    generate_.add_argument("--format", default="coco", choices=LAYOUTS, help="layout of DST (default: coco)")
+    generate_.add_argument("--multiplier", type=int, default=1, metavar="K", help="mixes of each image (default: 1)")
+    _add_mixing(generate_)
+    generate_.add_argument("--workers", type=int, default=1, metavar="N", help="processes that mix (default: 1)")
+    generate_.add_argument("--image-format", default="jpg", choices=IMAGE_FORMATS, help="default: jpg")
+    generate_.add_argument("--quality", type=int, default=95, help="of JPEG, 0 to 100 (default: 95)")
+    generate_.add_argument(
+        "--drop-weights",
+        action="store_true",
+        help="write no weights, for strict readers such as Ultralytics",
+    )
     return parser
+
+
+def _add_mixing(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--alpha", type=float, default=1.5, help="ratio from Beta(ALPHA, ALPHA) (default: 1.5)")
+    command.add_argument("--fit-mode", default="contain", choices=FIT_MODES, help="default: contain")
+    command.add_argument("--seed", type=int, default=0, help="another seed, other pairs (default: 0)")
 
 
 def _check(arguments: argparse.Namespace) -> tuple[str, int]:
@@ -110,6 +136,25 @@ def _preview(arguments: argparse.Namespace) -> tuple[str, int]:
     mixes = _mixes(dataset, mixup, arguments.n, arguments.seed)
     _write_png(plot_mixes(mixes, title=title, bbox_format=dataset.bbox_format), arguments.output)
     return f"Wrote {arguments.output} ({arguments.n} mixes of {source})", 0
+
+
+def _generate(arguments: argparse.Namespace) -> tuple[str, int]:
+    dataset = open_dataset(arguments.src, arguments.split)
+    root = generate(
+        dataset,
+        arguments.dst,
+        output_format=arguments.format,
+        multiplier=arguments.multiplier,
+        seed=arguments.seed,
+        workers=arguments.workers,
+        alpha=arguments.alpha,
+        fit_mode=arguments.fit_mode,
+        image_format=arguments.image_format,
+        quality=arguments.quality,
+        drop_weights=arguments.drop_weights,
+    )
+    mixes = arguments.multiplier * len(dataset)
+    return f"{root} holds {mixes} mixes of {arguments.src}; λ and sources are in {root / 'manifest.csv'}", 0
 
 
 def _check_output(output: Path) -> None:
