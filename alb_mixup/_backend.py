@@ -322,11 +322,16 @@ def _current_invocation() -> Any:
     return get_current_invocation()
 
 
-def run_pipeline(pipeline: Any, sample: Mapping[str, Any], seed: int) -> dict[str, Any]:
+def run_nested(pipeline: Any, sample: Mapping[str, Any], seed: int) -> dict[str, Any]:
     """Run a pipeline of its own inside a transform, all of its randomness from one seed."""
-    if _IS_X:  # an empty context: within the outer call's, X would run this one as a part of the outer pipeline
-        run = contextvars.Context().run
-        return dict(run(lambda: pipeline(invocation_seed=seed, **sample)))
+    # An empty context: within the outer call's, X would run this one as a part of the outer pipeline.
+    return contextvars.Context().run(run_seeded, pipeline, sample, seed)
+
+
+def run_seeded(pipeline: Any, sample: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    """Run a pipeline, all of its randomness from one seed."""
+    if _IS_X:
+        return dict(pipeline(invocation_seed=seed, **sample))
     # Not `set_random_seed`: 2.0.8 would seed every transform alike, and a flip would follow each jitter.
     pipeline.set_random_state(np.random.default_rng(seed), random.Random(seed))
     return dict(pipeline(**sample))

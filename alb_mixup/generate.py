@@ -135,7 +135,7 @@ class Mixer:
         variant, row = divmod(number, len(dataset))
         seed = int(np.random.SeedSequence((plan.seed, row, variant)).generate_state(1, np.uint64)[0])
         sample = {key: value for key, value in dataset[row].items() if key in _TARGETS}
-        mixed = _backend.run_pipeline(self._pipeline, sample, seed)
+        mixed = _backend.run_seeded(self._pipeline, sample, seed)
         drawn = self._mixup.get_applied_params()
         hw = mixed["image"].shape[:2]
         record: dict[str, Any] = {
