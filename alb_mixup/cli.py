@@ -1,7 +1,7 @@
 """`alb-mixup`: parses, calls, reports."""
 
 import argparse
-import contextlib
+import io
 import os
 import sys
 import warnings
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import alb_mixup
+from alb_mixup._output import write_whole
 from alb_mixup.check import report
 from alb_mixup.datasets import DetectionDataset, open_dataset, sample_dataset
 from alb_mixup.errors import AlbMixUpError, ArgumentError, DatasetError, InvalidAnnotationWarning
@@ -170,15 +171,12 @@ def _check_output(output: Path) -> None:
 def _write_png(figure: "Figure", output: Path) -> None:
     """Write a figure whole or not at all; through a symbolic link, to where it points."""
     target = Path(os.path.realpath(output))
-    unfinished = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    page = io.BytesIO()
+    figure.savefig(page, format="png")
     try:
-        figure.savefig(unfinished, format="png")
-        unfinished.replace(target)
+        write_whole(target, [page.getvalue()], target.with_name(f".{target.name}.{os.getpid()}.tmp"))
     except OSError as error:  # whose own words would name the temporary file
         raise ArgumentError(f"-o cannot be written, got {output}: {error.strerror or error}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            unfinished.unlink(missing_ok=True)
 
 
 def _mixes(dataset: DetectionDataset, mixup: MixUp, count: int, seed: int) -> Iterator[MixTriple]:

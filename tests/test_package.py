@@ -47,7 +47,7 @@ LAYERS = {
         "_pool",
         "_journal",
     },
-    "cli": {"errors", "functional", "datasets", "check", "preview", "transform", "writers", "generate"},
+    "cli": {"errors", "functional", "datasets", "check", "preview", "transform", "writers", "generate", "_output"},
 }
 
 
