@@ -125,17 +125,23 @@ class WeightedDetectionLoss(v8DetectionLoss):  # type: ignore[misc, unused-ignor
     assigned to are multiplied by w. In Ultralytics' loss they are three things at once: the classification target,
     which becomes soft (w·t, where t is the alignment that TaskAlignedAssigner computes; 0 is background); the factor
     of the box and DFL (or L1) terms; and, summed and at least 1, what all terms are divided by. So the last scales
-    too: in a batch where all boxes weigh the same, the box and DFL terms are what they would be unweighted. With all
-    weights 1, or without `batch["weights"]`, the loss is Ultralytics' own to the bit.
+    Boxes are matched to anchors as without weights. Then the target scores of the anchors that a box of weight w was
+    assigned to are multiplied by w. In Ultralytics' loss they are three things at once: the classification target,
+    which becomes soft (w·t, where t is the alignment that TaskAlignedAssigner computes; 0 is background); the factor
+    of the box and DFL (or L1) terms; and, summed and at least 1, what all terms are divided by. That sum shrinks too,
+    so what counts is a box's weight relative to the others of its batch. With all weights 1, or without
+    `batch["weights"]`, the loss is Ultralytics' own to the bit.
 
-    What others do: GluonCV's YOLOv3 (`YOLOV3Loss`) and PaddleDetection's (`YOLOv3Loss`, `gt_score`) keep hard
-    targets and multiply the terms by w. PaddleDetection's PP-YOLOE multiplies the assigned scores by `gt_score`, so that
-    the target of its varifocal loss is q = w·IoU: of these, ours is its like. No published ablation isolates the
-    weighting at a fixed λ, so none says that one is better.
+    What others do: GluonCV's and PaddleDetection's `YOLOv3Loss` (there `gt_score`) keep hard targets and multiply a
+    box's terms by w. PaddleDetection's `DETRLoss` has a varifocal loss with the soft target q = gt_score·IoU and leaves
+    the box terms alone. Ours softens the target as the latter and multiplies the box terms as the former. No published
+    ablation isolates the weighting at a fixed λ, so none says which is better.
 
     Sources: Bag of Freebies for Training Object Detection Neural Networks, arXiv 1902.04103 (weights); TOOD, arXiv
     2108.07755 (t); VarifocalNet, arXiv 2008.13367 (q).
     """
+
+    assigner: Any
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
