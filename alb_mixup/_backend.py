@@ -147,7 +147,7 @@ else:
             self._process_id = os.getpid()
             if words:
                 words = [int(self.random_generator.integers(2**63)), *words]
-                self.set_random_state(np.random.default_rng(words), random.Random(str(words)))
+                _set_streams(self, words)
 
     class _PipelineRank(threading.local):
         """Counts the transforms that are handed one and the same processors."""
@@ -170,6 +170,25 @@ def _worker_words() -> list[int]:
     if info is not None:
         return [info.seed]
     return list(getattr(multiprocessing.current_process(), "_identity", ()))
+
+
+def seed_in_worker(pipeline: Any, seed: int) -> None:
+    """Give a pipeline the stream of this worker of PyTorch's DataLoader, for all of its transforms.
+
+    AlbumentationsX does so itself, from the same seed.
+
+    Args:
+        pipeline: `A.Compose`.
+        seed: The worker's `torch.initial_seed()`; a seed that the pipeline was built with is combined with it.
+    """
+    if not _IS_X:
+        words = [seed] if pipeline.seed is None else [seed, pipeline.seed]
+        _set_streams(pipeline, words)
+
+
+def _set_streams(pipeline: Any, words: list[int]) -> None:
+    # Not `set_random_seed`: 2.0.8 would seed every transform alike, and a flip would follow each jitter.
+    pipeline.set_random_state(np.random.default_rng(words), random.Random(str(words)))
 
 
 def bbox_format(processor: Any) -> str:
@@ -324,8 +343,7 @@ def run_pipeline(pipeline: Any, sample: Mapping[str, Any], seed: int) -> dict[st
     if _IS_X:  # an empty context: within the outer call's, X would run this one as a part of the outer pipeline
         run = contextvars.Context().run
         return dict(run(lambda: pipeline(invocation_seed=seed, **sample)))
-    # Not `set_random_seed`: 2.0.8 would seed every transform alike, and a flip would follow each jitter.
-    pipeline.set_random_state(np.random.default_rng(seed), random.Random(seed))
+    _set_streams(pipeline, [seed])
     return dict(pipeline(**sample))
 
 
