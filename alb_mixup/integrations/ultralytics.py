@@ -124,13 +124,9 @@ class WeightedDetectionLoss(v8DetectionLoss):  # type: ignore[misc, unused-ignor
     Boxes are matched to anchors as without weights. Then the target scores of the anchors that a box of weight w was
     assigned to are multiplied by w. In Ultralytics' loss they are three things at once: the classification target,
     which becomes soft (w·t, where t is the alignment that TaskAlignedAssigner computes; 0 is background); the factor
-    of the box and DFL (or L1) terms; and, summed and at least 1, what all terms are divided by. So the last scales
-    Boxes are matched to anchors as without weights. Then the target scores of the anchors that a box of weight w was
-    assigned to are multiplied by w. In Ultralytics' loss they are three things at once: the classification target,
-    which becomes soft (w·t, where t is the alignment that TaskAlignedAssigner computes; 0 is background); the factor
-    of the box and DFL (or L1) terms; and, summed and at least 1, what all terms are divided by. That sum shrinks too,
-    so what counts is a box's weight relative to the others of its batch. With all weights 1, or without
-    `batch["weights"]`, the loss is Ultralytics' own to the bit.
+    of the box and DFL (or L1) terms; and, summed and at least 1, what all terms are divided by. That sum scales too:
+    box and DFL terms are means weighted by w·t, and as MixUp's weights share 1 between two images, it is about what it
+    is without mixing. With all weights 1, or without `batch["weights"]`, the loss is Ultralytics' own to the bit.
 
     What others do: GluonCV's and PaddleDetection's `YOLOv3Loss` (there `gt_score`) keep hard targets and multiply a
     box's terms by w. PaddleDetection's `DETRLoss` has a varifocal loss with the soft target q = gt_score·IoU and leaves

@@ -182,6 +182,15 @@ def test_after_the_builtin_augmentations(data, tmp_path):
         np.testing.assert_array_equal(weights, expected_weights)
 
 
+def test_the_class_alone_brings_the_pipeline_along_as_ddp_needs(data, tmp_path):
+    pipeline, schedule = pipeline_of(MixUp(sample_dataset())), MixUpSchedule({0: 0.5})
+    built = loader_of(data, tmp_path, mixup_trainer(pipeline, schedule=schedule, after_builtin=True))
+    again = type(built)(overrides=vars(built.args))
+    assert again.pipeline is pipeline
+    assert again.schedule is schedule
+    assert again.after_builtin
+
+
 def test_an_image_without_boxes_among_others(data, tmp_path):
     background = [{"image": picture(height=120, width=160), "bboxes": [], "labels": []}]
     trainer = mixup_trainer(pipeline_of(MixUp(background, ratio_range=(0.75, 0.75), p=1.0), A.RandomCrop(8, 8, p=0.5)))
