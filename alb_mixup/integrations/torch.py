@@ -14,8 +14,9 @@ for epoch in range(100):
 ```
 
 torchvision's detection models take hard labels: they read `boxes` and `labels` and pass over `weights`, so a box that
-can hardly be seen counts as a whole one. Give them only boxes that can be seen, at full weight: with
-`MixUp(dataset, min_weight=0.3)` the fainter ones are dropped, and `ratio_range=(0.45, 0.55)` keeps both images visible.
+can hardly be seen counts as a whole one. Faster R-CNN's losses can be taught (`alb_mixup.integrations.torchvision`).
+Give the others only boxes that can be seen: `MixUp(dataset, ratio_range=(0.45, 0.55))` keeps both images visible, and
+with `MixUp(dataset, min_weight=0.3)` the fainter boxes are dropped.
 """
 
 from bisect import bisect_right
@@ -210,7 +211,8 @@ class MixUpSchedule:
     The main process calls `set_epoch` before it iterates over its loader; whatever the epoch's workers then read is
     what it set. Pickled into a worker process it stays shared; a checkpoint or a deep copy holds a copy.
 
-    Every strong recipe switches mixing off for the last epochs: YOLOX for its last 15, RTMDet for its last 20.
+    Strong recipes switch mixing off for the last epochs: YOLOX (arXiv 2107.08430) for its last 15, RTMDet (arXiv
+    2212.07784) for its last 20.
 
     Args:
         p: Probability from each epoch on: `{0: 0.5, 90: 0.0}` is 0.5 from epoch 0, off from epoch 90. Epochs are whole

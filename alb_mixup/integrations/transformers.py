@@ -25,24 +25,23 @@ knows no weights:
 
 **What normalizes.** What the stock loss divides by, which no weight changes: the number of boxes (of boxes times groups
 for denoising), DETR's cross-entropy by the class weights of all queries, DDF's matched part by its matched queries. So
-a faint box counts for less, and the boxes beside it for no more. With all weights 1, or none given, losses are the
-stock ones to the bit.
+a faint box counts for less, and the boxes beside it for no more; the loss steps up where a schedule ends the mixing.
+With all weights 1, or none given, losses are the stock ones to the bit.
 
 **What others do.** GluonCV's YOLOv3, the loss of Bag of Freebies (arXiv 1902.04103), keeps hard targets and multiplies
 a matched anchor's objectness, class and box terms by the ratio (gluoncv/loss.py, `YOLOV3Loss`); PaddleDetection's
 YOLOv3 does the same with `gt_score` (ppdet/modeling/losses/yolo_loss.py). PaddleDetection's DETR losses take
 q = gt_score · IoU as VFL's target, as here, and leave L1 and GIoU unweighted (ppdet/modeling/losses/detr_loss.py); they
-do so for the scores of pseudo-labels. To our knowledge no published ablation isolates weighting at a fixed λ, so
-whether it pays is for your data to say.
+do so for the scores of pseudo-labels. No published ablation that we know of isolates weighting at a fixed λ: whether it
+pays is for your data to say.
 """
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from types import FunctionType
 from typing import Any
 
 import torch
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 from transformers import TrainerCallback
 from transformers.image_transforms import center_to_corners_format
 from transformers.loss.loss_d_fine import DFineForObjectDetectionLoss, DFineLoss
@@ -55,7 +54,8 @@ from transformers.loss.loss_for_object_detection import (
 )
 from transformers.loss.loss_rt_detr import RTDetrForObjectDetectionLoss, RTDetrLoss
 
-from alb_mixup.errors import ArgumentError, InstallationError
+from alb_mixup.errors import ArgumentError
+from alb_mixup.integrations._rebinding import with_names
 from alb_mixup.integrations.torch import MixUpSchedule
 
 
@@ -74,7 +74,7 @@ def weight_loss(model: Any) -> None:
     if stock not in _CRITERIA:
         names = ", ".join(function.__name__ for function in _CRITERIA)
         raise ArgumentError(f"model must have one of the stock losses {names}, got {stock}")
-    _with_names(stock, **_CRITERIA[stock])  # so that an unknown version is found before the training
+    with_names(stock, **_CRITERIA[stock])  # so that an unknown version is found before the training
     model.loss_function = partial(_weighted_loss, stock)
 
 
@@ -94,29 +94,7 @@ class ScheduleCallback(TrainerCallback):  # type: ignore[misc, unused-ignore]
 
 
 def _weighted_loss(stock: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    return _with_names(stock, **_CRITERIA[stock])(*args, **kwargs)
-
-
-def _with_names(function: Callable[..., Any], **names: Any) -> Callable[..., Any]:
-    """Return a function of transformers that finds other objects under some of the global names that it uses.
-
-    Its own code, in whichever version is installed, with our criterion or our IoU in it: nothing is copied and nothing
-    of transformers is changed.
-
-    Raises:
-        InstallationError: It does not use such a name.
-    """
-    missing = names.keys() - set(function.__code__.co_names)
-    if missing:
-        raise InstallationError(
-            f"transformers must be a version whose {function.__qualname__} uses {', '.join(missing)}: "
-            "this one is not known to alb_mixup.integrations.transformers"
-        )
-    changed = FunctionType(
-        function.__code__, {**function.__globals__, **names}, function.__name__, function.__defaults__
-    )
-    changed.__kwdefaults__ = function.__kwdefaults__
-    return changed
+    return with_names(stock, **_CRITERIA[stock])(*args, **kwargs)
 
 
 class _WeightedBoxes:
@@ -137,13 +115,13 @@ class _WeightedBoxes:
 
 class _WeightedRTDetrLoss(_WeightedBoxes, RTDetrLoss):  # type: ignore[misc, unused-ignore]
     def loss_labels_vfl(self, outputs: Any, targets: Any, indices: Any, num_boxes: float, log: bool = True) -> Any:
-        stock = _with_names(RTDetrLoss.loss_labels_vfl, box_iou=_weighted_iou(targets, indices))
+        stock = with_names(RTDetrLoss.loss_labels_vfl, box_iou=_weighted_iou(targets, indices))
         return stock(self, outputs, targets, indices, num_boxes, log)
 
 
 class _WeightedDFineLoss(_WeightedRTDetrLoss, DFineLoss):  # type: ignore[misc, unused-ignore]
     def loss_local(self, outputs: Any, targets: Any, indices: Any, num_boxes: float, T: float = 5) -> Any:  # noqa: N803
-        stock = _with_names(DFineLoss.loss_local, box_iou=_weighted_iou(targets, indices))
+        stock = with_names(DFineLoss.loss_local, box_iou=_weighted_iou(targets, indices))
         return stock(self, outputs, targets, indices, num_boxes, T)
 
 
@@ -173,10 +151,8 @@ def _of_matched(targets: Sequence[Any], indices: Sequence[Any], key: str) -> tor
 
 
 def _weights(targets: Sequence[Any], indices: Sequence[Any]) -> torch.Tensor:
-    ones = [
-        target if "weights" in target else {"weights": torch.ones_like(target["boxes"][:, 0])} for target in targets
-    ]
-    return _of_matched(ones, indices, "weights")
+    given = [t if "weights" in t else {"weights": t["boxes"].new_ones(len(t["boxes"]))} for t in targets]
+    return _of_matched(given, indices, "weights")
 
 
 def _weighted_iou(targets: Sequence[Any], indices: Sequence[Any]) -> Callable[..., Any]:
