@@ -1,6 +1,7 @@
 """MixUp for object detection as an Albumentations transform, boxes and their weights included."""
 
 from alb_mixup.datasets import CocoDataset, VocDataset, YoloDataset, open_dataset, sample_dataset
+from alb_mixup.generate import generate
 from alb_mixup.plot import plot
 from alb_mixup.transform import MixUp
 
@@ -10,6 +11,7 @@ __all__ = [
     "VocDataset",
     "YoloDataset",
     "__version__",
+    "generate",
     "open_dataset",
     "plot",
     "sample_dataset",

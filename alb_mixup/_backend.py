@@ -61,6 +61,9 @@ Compose, from_dict = A.Compose, A.from_dict
 
 _IS_X = hasattr(BasicTransform, "sample_parameters")
 
+VERSION = f"{'albumentationsx' if _IS_X else 'albumentations'} {A.__version__}"
+"""Which of the two is installed."""
+
 BBOX_FORMATS = ("pascal_voc", "coco", "yolo", "albumentations", *(("cxcywh",) if _IS_X else ()))
 
 
@@ -355,11 +358,16 @@ def _current_invocation() -> Any:
     return get_current_invocation()
 
 
-def run_pipeline(pipeline: Any, sample: Mapping[str, Any], seed: int) -> dict[str, Any]:
+def run_nested(pipeline: Any, sample: Mapping[str, Any], seed: int) -> dict[str, Any]:
     """Run a pipeline of its own inside a transform, all of its randomness from one seed."""
-    if _IS_X:  # an empty context: within the outer call's, X would run this one as a part of the outer pipeline
-        run = contextvars.Context().run
-        return dict(run(lambda: pipeline(invocation_seed=seed, **sample)))
+    # An empty context: within the outer call's, X would run this one as a part of the outer pipeline.
+    return contextvars.Context().run(run_seeded, pipeline, sample, seed)
+
+
+def run_seeded(pipeline: Any, sample: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    """Run a pipeline, all of its randomness from one seed."""
+    if _IS_X:
+        return dict(pipeline(invocation_seed=seed, **sample))
     _set_streams(pipeline, [seed])
     return dict(pipeline(**sample))
 

@@ -1,7 +1,7 @@
 """`alb-mixup`: parses, calls, reports."""
 
 import argparse
-import contextlib
+import io
 import os
 import sys
 import warnings
@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import alb_mixup
+from alb_mixup._output import write_whole
 from alb_mixup.check import report
 from alb_mixup.datasets import DetectionDataset, open_dataset, sample_dataset
 from alb_mixup.errors import AlbMixUpError, ArgumentError, DatasetError, InvalidAnnotationWarning
 from alb_mixup.functional.geometry import FIT_MODES
+from alb_mixup.generate import IMAGE_FORMATS, generate
 from alb_mixup.preview import MixTriple, plot_mixes
 from alb_mixup.transform import MixUp, detection_pipeline
+from alb_mixup.writers import LAYOUTS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,7 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Arguments without the program's name; None: those of this process.
 
     Returns:
-        Exit code: 0 done, 1 `check` found invalid annotations, 2 an error that one line on stderr explains.
+        Exit code: 0 done, 1 `check` found invalid annotations, 2 an error that one line on stderr explains, 130
+        interrupted.
     """
     arguments = _parser().parse_args(argv)
     with warnings.catch_warnings():
@@ -42,6 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         except (AlbMixUpError, OSError) as error:
             _complain(f"alb-mixup: {error}")
             return 2
+        except KeyboardInterrupt:
+            _complain("alb-mixup: interrupted; the same command goes on from what is done")
+            return 130
     print(text)  # noqa: T201  (reporting is what a command is for)
     return int(code)
 
@@ -79,10 +86,30 @@ def _parser() -> argparse.ArgumentParser:
         default=Path("mixup-preview.png"),
         help="PNG to write, or to write anew (default: mixup-preview.png)",
     )
-    preview.add_argument("--alpha", type=float, default=1.5, help="ratio from Beta(ALPHA, ALPHA) (default: 1.5)")
-    preview.add_argument("--fit-mode", default="contain", choices=FIT_MODES, help="default: contain")
-    preview.add_argument("--seed", type=int, default=0, help="another seed, other pairs (default: 0)")
+    _add_mixing(preview)
+    generate_ = commands.add_parser("generate", help="write mixes of a dataset as a dataset, weights included")
+    generate_.set_defaults(run=_generate)
+    generate_.add_argument("src", help=source)
+    generate_.add_argument("dst", type=Path, help="new or empty folder, or one that the same command has begun")
+    generate_.add_argument("--split", help=split)
+    generate_.add_argument("--format", default="coco", choices=LAYOUTS, help="layout of DST (default: coco)")
+    generate_.add_argument("--multiplier", type=int, default=1, metavar="K", help="mixes of each image (default: 1)")
+    _add_mixing(generate_)
+    generate_.add_argument("--workers", type=int, default=1, metavar="N", help="processes that mix (default: 1)")
+    generate_.add_argument("--image-format", default="jpg", choices=IMAGE_FORMATS, help="default: jpg")
+    generate_.add_argument("--quality", type=int, default=95, help="of JPEG, 0 to 100 (default: 95)")
+    generate_.add_argument(
+        "--drop-weights",
+        action="store_true",
+        help="write no weights, for strict readers such as Ultralytics",
+    )
     return parser
+
+
+def _add_mixing(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--alpha", type=float, default=1.5, help="ratio from Beta(ALPHA, ALPHA) (default: 1.5)")
+    command.add_argument("--fit-mode", default="contain", choices=FIT_MODES, help="default: contain")
+    command.add_argument("--seed", type=int, default=0, help="another seed, other pairs (default: 0)")
 
 
 def _check(arguments: argparse.Namespace) -> tuple[str, int]:
@@ -112,6 +139,25 @@ def _preview(arguments: argparse.Namespace) -> tuple[str, int]:
     return f"Wrote {arguments.output} ({arguments.n} mixes of {source})", 0
 
 
+def _generate(arguments: argparse.Namespace) -> tuple[str, int]:
+    dataset = open_dataset(arguments.src, arguments.split)
+    root = generate(
+        dataset,
+        arguments.dst,
+        output_format=arguments.format,
+        multiplier=arguments.multiplier,
+        seed=arguments.seed,
+        workers=arguments.workers,
+        alpha=arguments.alpha,
+        fit_mode=arguments.fit_mode,
+        image_format=arguments.image_format,
+        quality=arguments.quality,
+        drop_weights=arguments.drop_weights,
+    )
+    mixes = arguments.multiplier * len(dataset)
+    return f"{root} holds {mixes} mixes of {arguments.src}; λ and sources are in {root / 'manifest.csv'}", 0
+
+
 def _check_output(output: Path) -> None:
     """Refuse before the work what could not be written after it."""
     if output.suffix.lower() not in {"", ".png"}:
@@ -125,15 +171,12 @@ def _check_output(output: Path) -> None:
 def _write_png(figure: "Figure", output: Path) -> None:
     """Write a figure whole or not at all; through a symbolic link, to where it points."""
     target = Path(os.path.realpath(output))
-    unfinished = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    page = io.BytesIO()
+    figure.savefig(page, format="png")
     try:
-        figure.savefig(unfinished, format="png")
-        unfinished.replace(target)
+        write_whole(target, [page.getvalue()], target.with_name(f".{target.name}.{os.getpid()}.tmp"))
     except OSError as error:  # whose own words would name the temporary file
         raise ArgumentError(f"-o cannot be written, got {output}: {error.strerror or error}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            unfinished.unlink(missing_ok=True)
 
 
 def _mixes(dataset: DetectionDataset, mixup: MixUp, count: int, seed: int) -> Iterator[MixTriple]:

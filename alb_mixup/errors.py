@@ -29,6 +29,14 @@ class ImageReadError(AlbMixUpError, OSError):
     """An image file is missing, truncated or not an image."""
 
 
+class OutputError(AlbMixUpError, OSError):
+    """A folder or file cannot be written: it holds something else already, the disk is full, it is not allowed."""
+
+
+class WorkerError(AlbMixUpError, RuntimeError):
+    """A worker process ended before its work did: killed, or out of memory."""
+
+
 class SerializationError(AlbMixUpError, TypeError):
     """A transform holds something that has no JSON-safe description, such as an in-memory reference."""
 

@@ -253,7 +253,7 @@ class MixUp(_backend.MixTransform):
             if name not in self.reference_transform.processors:
                 raise SampleError(f"reference_transform must have {_PARAMS[name]}, as {where} has {name}")
             copied[name] = copy(copied[name])
-        return _backend.run_pipeline(self.reference_transform, copied, seed)
+        return _backend.run_nested(self.reference_transform, copied, seed)
 
     def _mix_target(self, key: str, kind: str, data: Mapping[str, Any], sample: ReferenceSample, mix: _Mix) -> Any:
         value = data[key]

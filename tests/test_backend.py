@@ -255,7 +255,7 @@ def test_transforms_are_built_in_threads_without_sharing_ranks():
 def test_a_pipeline_is_run_from_one_seed():
     flips = A.Compose([A.HorizontalFlip(p=0.5), A.VerticalFlip(p=0.5)])
     made = {"image": sample()["image"]}
-    runs = [[_backend.run_pipeline(flips, made, seed) for seed in range(12)] for _ in range(2)]
+    runs = [[_backend.run_nested(flips, made, seed) for seed in range(12)] for _ in range(2)]
     assert same(*runs)
     assert len({run["image"].tobytes() for run in runs[0]}) == 4
 

@@ -227,7 +227,7 @@ class _Augmentation:
         if self.schedule is not None:
             self.schedule.apply(self.pipeline)
         # Ultralytics seeds `random` for each worker and rank, and has its own augmentations follow it.
-        out = _backend.run_pipeline(self.pipeline, self._sample(labels), random.getrandbits(32))
+        out = _backend.run_seeded(self.pipeline, self._sample(labels), random.getrandbits(32))
         image = out["image"]
         if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise SampleError(

@@ -1,0 +1,23 @@
+"""A progress bar where there is something to draw one with."""
+
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+_Item = TypeVar("_Item")
+
+
+def progress_bar(items: Iterable[_Item], *, total: int, initial: int = 0, shown: bool = True) -> Iterator[_Item]:
+    """Go through items with a bar on stderr; without one where tqdm (the `cli` extra) is not installed.
+
+    Args:
+        items: What to go through.
+        total: How many there are, `initial` included.
+        initial: How many are done already.
+        shown: Whether to show the bar.
+    """
+    try:
+        from tqdm import tqdm  # noqa: PLC0415
+    except ImportError:
+        yield from items
+    else:
+        yield from tqdm(items, total=total, initial=initial, unit="image", disable=not shown)
