@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 from alb_mixup import _backend
 from alb_mixup.datasets import from_spec
 from alb_mixup.errors import ArgumentError, SerializationError
+from alb_mixup.functional.fit import Fit
 
 
 class InMemory:
@@ -99,6 +100,23 @@ def resolve_transform(transform: Any, reference: Any) -> Any:
             f"{_backend.bbox_format(processor)!r}"
         )
     return transform
+
+
+def read(samples: Any, index: int, fit: Fit | None) -> tuple[Any, tuple[int, int] | None]:
+    """Read one sample, no larger than needed where the samples know how.
+
+    Args:
+        samples: The sequence to read from.
+        index: Position in it.
+        fit: What is going to be done with the image, for samples with a method `fitted`; None: read it whole.
+
+    Returns:
+        The sample, and (height, width) of its whole image; None where `sample["image"]` is the whole one.
+    """
+    if fit is None:
+        return samples[index], None
+    sample, hw = samples.fitted(index, fit)
+    return sample, hw
 
 
 def describe(reference: Any) -> Any:
