@@ -101,8 +101,8 @@ class MixUp(_backend.MixTransform):
             `UnreadableImageWarning` a message; 0 raises.
         size_hint: Tell a reference that has a method `fitted`, as the datasets of this package do, how its image is
             going to be placed, so that it decodes large JPEGs at 1/2, 1/4 or 1/8, or holds the image resized. Boxes,
-            keypoints and masks are the same to the bit; pixels differ from the whole image's, resized with
-            `INTER_AREA`, by a PSNR of 35 dB or more on photographs, less than with `INTER_LINEAR` alone. False, with
+            keypoints and masks are the same to the bit; pixels are nearer to the whole image's resized with
+            `INTER_AREA` than with `INTER_LINEAR` alone, or within 40 dB (PSNR) of it. False, with
             `reference_transform`, and with "canvas": whole images.
         p: Probability of applying the transform.
 

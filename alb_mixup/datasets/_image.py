@@ -45,10 +45,11 @@ def read_fitted_image(
 ) -> tuple[NDArray[np.uint8], tuple[int, int]]:
     """Decode an image to RGB that is going to be resized: of a JPEG, no more pixels than that needs.
 
-    A JPEG is decoded at the smallest of 1/8, 1/4, 1/2 and 1 that covers the size asked for, from fewer coefficients of
-    its cosine transform (IJG's scaled decoding), which is faster and averages where resizing a large picture with
-    `INTER_LINEAR` skips pixels. Resized then, it differs from the whole picture resized with `INTER_AREA` by a PSNR of
-    35 dB or more on photographs. Other formats have no such way, and are decoded whole.
+    A JPEG is decoded at the smallest of 1/8, 1/4, 1/2 and 1 that covers the size asked for and that divides both sides,
+    so that pixels stay where they are. That takes fewer coefficients of its cosine transform (IJG's scaled decoding),
+    which is faster, and averages where resizing a large picture with `INTER_LINEAR` skips pixels: the result is nearer
+    to the whole picture resized with `INTER_AREA` than that of the whole picture and `INTER_LINEAR` is, or equal to
+    it with a PSNR of 40 dB or more. Other formats have no such way, and are decoded whole.
 
     Args:
         path: the file.
@@ -80,9 +81,9 @@ def _decode_reduced(
         return None
     height, width = fitted_size(whole)
     for factor, flags in _REDUCED.items():
-        reduced = -(-whole[0] // factor), -(-whole[1] // factor)
-        # A square one of an oblong picture would not show whether it was turned.
-        if reduced[0] >= height and reduced[1] >= width and (reduced[0] == reduced[1]) == (whole[0] == whole[1]):
+        reduced = whole[0] // factor, whole[1] // factor
+        exact = whole[0] % factor == whole[1] % factor == 0  # the last row would stand for less than the others
+        if exact and reduced[0] >= height and reduced[1] >= width:
             image = _decode(path, data, flags if whole == shown else flags | cv2.IMREAD_IGNORE_ORIENTATION)
             return (image, whole) if image.shape[:2] == reduced else None
     return None
