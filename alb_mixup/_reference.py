@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from alb_mixup import _backend
-from alb_mixup.datasets import from_spec
+from alb_mixup.datasets import RecentSamples, from_spec
 from alb_mixup.errors import ArgumentError, SerializationError
 from alb_mixup.functional.fit import Fit
 
@@ -69,7 +69,7 @@ def resolve(reference: Any) -> Any:
             "reference must be a sequence of dicts shaped like the pipeline's own input (with __len__ and "
             f"__getitem__), or None, got {type(reference).__name__}: e.g. VocDataset(root) or a list of samples"
         )
-    if len(reference) == 0:
+    if len(reference) == 0 and not isinstance(reference, RecentSamples):
         raise ArgumentError("reference must hold at least one sample, got an empty one: nothing could be drawn from it")
     bbox_format = getattr(reference, "bbox_format", None)
     if bbox_format not in {None, *_backend.BBOX_FORMATS}:
@@ -120,7 +120,8 @@ def read(samples: Any, index: int, fit: Fit | None) -> tuple[Any, tuple[int, int
 
 
 def describe(reference: Any) -> Any:
-    """Describe a reference: a JSON-safe spec where it has one (`to_spec`), a stand-in where it has none."""
+    """Describe a reference: a JSON-safe spec where it has one (`to_spec`, not None), a stand-in where it has none."""
     if reference is None:
         return None
-    return reference.to_spec() if hasattr(reference, "to_spec") else InMemory(reference)
+    spec = reference.to_spec() if hasattr(reference, "to_spec") else None
+    return InMemory(reference) if spec is None else spec

@@ -12,6 +12,7 @@ import numpy as np
 
 from alb_mixup import _backend, _checks, _reference
 from alb_mixup._sample import ReferenceSample, channels, check_finite, checked_pixels
+from alb_mixup.datasets import RecentSamples
 from alb_mixup.errors import ArgumentError, SampleError, UnreadableImageWarning
 from alb_mixup.functional import Array
 from alb_mixup.functional.blend import blend
@@ -186,6 +187,8 @@ class MixUp(_backend.MixTransform):
         if len(samples):
             index, sample = self._draw_readable(samples, self._fit(data), generator)
             _drawn_sample.set((seed, id(self), sample))
+        if isinstance(self.reference, RecentSamples):  # after the draw: no sample is mixed with itself
+            self.reference.add(self._as_sample(data))
         return {"ratio": float(ratio), "reference_index": index, "seed": seed}
 
     def _draw_readable(self, samples: Any, fit: Fit | None, generator: np.random.Generator) -> tuple[int, Any]:
@@ -229,6 +232,24 @@ class MixUp(_backend.MixTransform):
         """Return the target that each of the call's values is, or its own key."""
         return {key: self._additional_targets.get(key, key) for key, value in data.items() if value is not None}
 
+    def _as_sample(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Turn the primary back into a sample shaped like the pipeline's own input."""
+        kinds = self._kinds(data)
+        hw = _size_of(data, kinds)
+        sample = {key: data[key] for key, kind in kinds.items() if kind in _TARGETS}
+        sample.setdefault("image", sample.get("images", [None])[0])
+        for key in [key for key, kind in kinds.items() if kind in _PARAMS]:
+            processor = self._processor(key, kinds[key])
+            said = self._reference_format()
+            if kinds[key] == "bboxes" and said not in {None, _backend.bbox_format(processor)}:
+                raise SampleError(
+                    "reference_transform must have bbox_params in the pipeline's format "
+                    f"{_backend.bbox_format(processor)!r}, which RecentSamples hold, got {said!r}"
+                )
+            rows, labels = _backend.from_internal(processor, data[key], hw)
+            sample |= {key: rows, **labels}
+        return sample
+
     # Applying
 
     def mix(self, data: dict[str, Any], record: Mapping[str, Any]) -> dict[str, Any]:
@@ -254,6 +275,11 @@ class MixUp(_backend.MixTransform):
             sample, hw = drawn[2]
         else:
             samples = self._samples(data)
+            if isinstance(samples, RecentSamples):
+                raise SampleError(
+                    f"a replayed record's samples must still be there, got reference_index={index} of RecentSamples, "
+                    "which keep none: replay mixes of a dataset"
+                )
             if not 0 <= index < len(samples):
                 raise SampleError(
                     f"the replayed reference_index must be below {len(samples)}, got {index}: it was recorded with "
@@ -290,12 +316,7 @@ class MixUp(_backend.MixTransform):
         return self._key2func[key](value, partner=partner, mix=mix)
 
     def _mix_rows(self, key: str, kind: str, data: Mapping[str, Any], sample: ReferenceSample, mix: _Mix) -> Array:
-        processor = self.get_processor(kind)
-        if processor is None:
-            raise SampleError(
-                f"{key} must come through A.Compose([...], {_PARAMS[kind]}=...), got them without: their format is "
-                "unknown"
-            )
+        processor = self._processor(key, kind)
         rows = data[key] if data[key].ndim == 2 else data[key].reshape(0, 4)  # 2.0.8 makes (0,) of an empty list
         fields = list(processor.params.label_fields or ())
         _backend.refuse_bindings(fields)
@@ -321,6 +342,16 @@ class MixUp(_backend.MixTransform):
             mix = mix._replace(oriented=True)
         partner = sample.rows(key, data, rows.shape[1], processor, self._reference_format(), self.weight_field)
         return self.apply_to_bboxes(rows, partner=partner, mix=mix)
+
+    def _processor(self, key: str, kind: str) -> Any:
+        """Return the pipeline's processor of boxes or keypoints."""
+        processor = self.get_processor(kind)
+        if processor is None:
+            raise SampleError(
+                f"{key} must come through A.Compose([...], {_PARAMS[kind]}=...), got them without: their format is "
+                "unknown"
+            )
+        return processor
 
     def _reference_format(self) -> str | None:
         said = getattr(self.reference, "bbox_format", None)
