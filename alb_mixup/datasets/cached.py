@@ -22,8 +22,8 @@ class CachedDataset(Sequence[dict[str, Any]]):
     """A dataset whose samples are kept in memory, decoded, until there is no more room; the least recently used go.
 
     `MixUp(CachedDataset(dataset, max_bytes=4 * 1024**3))`: partners are kept at the size in which they are placed, so
-    one that is drawn again is neither read, decoded nor resized. Each size of primary has samples of its own, so
-    put MixUp where its primaries have one size or a few. `cached[i]` keeps and gives out whole images.
+    one that is drawn again is neither read, decoded nor resized. Each size of primary has samples of its own: where
+    primaries come in many sizes, `MixUp(..., size_hint=False)` keeps whole images instead, as `cached[i]` does.
 
     - **Arrays are read-only**, `image`, `bboxes` and all others: what is kept is given out without a copy. Lists are
       the caller's own. As primaries they go through `A.Compose` like any; code that writes in place needs
