@@ -40,8 +40,9 @@ class DiskCache(Sequence[dict[str, Any]]):
     Annotations are not in it.
 
     **Arrays** of images are read-only: code that writes in place, or makes tensors that share their memory
-    (`torch.from_numpy` warns; a write to such a tensor ends the process), needs `image.copy()`. An image that cannot be read is left out with one `UnreadableImageWarning`, and
-    read from `dataset`, which then raises as it would without the cache.
+    (`torch.from_numpy` warns; a write to such a tensor ends the process), needs `image.copy()`. An image that cannot
+    be read is left out with one `UnreadableImageWarning`, and read from `dataset`, which then raises as it would
+    without the cache.
 
     Args:
         dataset: a dataset of this package.
