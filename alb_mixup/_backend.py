@@ -21,6 +21,7 @@ import numpy as np
 
 from alb_mixup.errors import InstallationError, SampleError
 from alb_mixup.functional import Array
+from alb_mixup.functional.geometry import are_plain, normalize_bboxes
 
 
 def check_installation(installed: Iterable[str]) -> None:
@@ -188,6 +189,9 @@ def to_internal(processor: Any, rows: Array, hw: tuple[int, int], row_format: st
     The processor's own conversion, so that its `clip` and `filter_invalid_bboxes` hold for references too; not its
     `preprocess`, which on 2.0.8 overwrites its record of whether the user gave a list or an array.
 
+    Boxes that lie well inside of their image take a short cut past it, to the same numbers: its checks cost more than
+    the blend of a whole image (benchmarks/RESULTS.md, "Inside Compose").
+
     Args:
         processor: The pipeline's bbox or keypoints processor.
         rows: (N, C) float32, coordinates first; may be written to.
@@ -200,7 +204,12 @@ def to_internal(processor: Any, rows: Array, hw: tuple[int, int], row_format: st
     Raises:
         ValueError: Albumentations finds a row invalid.
     """
-    if row_format is not None and row_format != bbox_format(processor):
+    own_format = bbox_format(processor)
+    if processor.default_data_name == "bboxes" and not is_oriented(processor):
+        boxes = normalize_bboxes(rows, row_format or own_format, hw)
+        if are_plain(boxes):
+            return boxes
+    if row_format is not None and row_format != own_format:
         processor = copy.copy(processor)
         processor.params = copy.copy(processor.params)
         processor.params.format = processor.params.coord_format = row_format
@@ -221,16 +230,18 @@ def encode_labels(processor: Any, name: str, field: str, values: Array | list[An
             unencoded, and the reference's labels decide what comes out); None where it had some.
 
     Returns:
-        (N, 1) float32 column.
+        (N,) numbers that float32 holds.
 
     Raises:
         SampleError: Numbers on one side, other labels on the other.
     """
     known = _label_metadata(processor, name, field)
+    if known is not None and (codes := _known_codes(known, values)) is not None:
+        return codes
     labels = values.tolist() if isinstance(values, np.ndarray) else [_plain(value) for value in values]
     if known is None:
         container = _array_like(labels, like) if isinstance(like, np.ndarray) else labels
-        return np.asarray(processor.label_manager.process_field(name, field, container), np.float32)
+        return np.ravel(processor.label_manager.process_field(name, field, container))
     numeric = all(isinstance(label, Real) for label in labels)
     if numeric != (known.encoder is None or all(isinstance(label, Real) for label in known.encoder.classes_)):
         raise SampleError(
@@ -245,12 +256,25 @@ def encode_labels(processor: Any, name: str, field: str, values: Array | list[An
                 f"label field {field!r} must fit the primary's dtype {known.dtype}, got {labels[:3]} from the "
                 "reference: give the primary's as an array of a wider dtype, or both as lists"
             )
-        return numbers.astype(np.float32).reshape(-1, 1)
+        return numbers
     # Not `process_field` here: on 2.0.8 it fits the encoder anew.
     known.encoder.update(labels)
     if known.dtype is not None and known.dtype.kind in "US":  # on 2.0.8, "<U3" would cut "platelets" to "pla"
         known.dtype = np.result_type(known.dtype, np.asarray(labels).dtype)
-    return np.asarray(known.encoder.transform(labels), np.float32).reshape(-1, 1)
+    return np.asarray(known.encoder.transform(labels))
+
+
+def _known_codes(known: Any, values: Array | list[Any]) -> Array | None:
+    """Encode labels that need no check, the usual case: numbers of the primary's dtype, or labels seen before."""
+    if known.encoder is None:
+        return values if isinstance(values, np.ndarray) and values.dtype == known.dtype else None
+    if known.encoder.is_numerical or known.dtype is not None or not isinstance(values, list):
+        return None
+    try:
+        codes = [known.encoder.classes_.get(label) for label in values]
+    except TypeError:  # a label that cannot be hashed
+        return None
+    return None if None in codes else np.array(codes)
 
 
 def _plain(label: Any) -> Any:

@@ -84,19 +84,21 @@ class ReferenceSample:
         """
         name = processor.default_data_name
         try:
-            coordinates = np.array(self._get(key), dtype=np.float32)
+            coordinates = np.asarray(self._get(key), dtype=np.float32)
         except (TypeError, ValueError) as error:
             raise SampleError(f"{self._where}[{key!r}] must be rows of numbers of one length: {error}") from error
         if coordinates.size == 0:
             return np.zeros((0, columns), np.float32)
         if coordinates.ndim != 2:
             raise SampleError(f"{self._where}[{key!r}] must be (N, columns), got shape {coordinates.shape}")
-        parts = [coordinates]
-        for field in processor.params.label_fields or ():
+        fields, width = processor.params.label_fields or (), coordinates.shape[1]
+        parts = np.empty((len(coordinates), width + len(fields)), np.float32)
+        parts[:, :width] = coordinates
+        for column, field in enumerate(fields, width):
             labels = self._labels(name, field, len(coordinates), weight)
-            parts.append(_backend.encode_labels(processor, name, field, labels, data.get(field)))
+            parts[:, column] = _backend.encode_labels(processor, name, field, labels, data.get(field))
         try:
-            rows = _backend.to_internal(processor, np.hstack(parts), self.hw, row_format)
+            rows = _backend.to_internal(processor, parts, self.hw, row_format)
         except ValueError as error:
             raise SampleError(f"{self._where}[{key!r}] is invalid: {error}") from error
         if len(data[key]) and rows.shape[1] != columns:
@@ -144,7 +146,7 @@ class ReferenceSample:
                 f"{self._where} must have every label field of the pipeline, got no {field!r} for its {name}: add it, "
                 f"one value for each row; it has {', '.join(map(repr, self._sample))}"
             )
-        if isinstance(labels, str) or not hasattr(labels, "__len__") or np.ndim(labels) != 1:
+        if isinstance(labels, str) or not hasattr(labels, "__len__") or not _is_flat(labels):
             raise SampleError(f"{self._where}[{field!r}] must be a list or array, one value a row, got {labels!r}")
         if len(labels) != count:
             raise SampleError(
@@ -153,6 +155,13 @@ class ReferenceSample:
         if field == weight:
             check_finite(f"{self._where}[{field!r}]", labels)
         return labels
+
+
+def _is_flat(labels: Any) -> bool:
+    """Tell whether labels are one-dimensional; of a list, by the types that it holds, as an array is slow to make."""
+    if hasattr(labels, "ndim") or any(hasattr(kind, "__len__") and kind is not str for kind in set(map(type, labels))):
+        return np.ndim(labels) == 1
+    return True
 
 
 def checked_pixels(name: str, value: Any) -> Array:

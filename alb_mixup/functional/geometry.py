@@ -139,6 +139,39 @@ def _resize(image: Array, size_hw: tuple[int, int], interpolation: int) -> Array
     return resized.reshape(*size_hw, *image.shape[2:]).view(image.dtype)  # OpenCV drops a last axis of 1
 
 
+def normalize_bboxes(bboxes: Array, bbox_format: str, hw: tuple[int, int]) -> NDArray[np.float32]:
+    """Convert horizontal boxes to normalized xyxy, rounding where Albumentations rounds.
+
+    Args:
+        bboxes: (N, 4+) float32 in `bbox_format`, further columns untouched.
+        bbox_format: "pascal_voc", "coco" or "cxcywh" (pixels), "yolo" or "albumentations" (shares of the sides).
+        hw: (height, width) of the image, in pixels.
+
+    Returns:
+        New (N, 4+) float32 array.
+    """
+    moved = bboxes.copy()
+    if bbox_format == "coco":
+        moved[:, 2:4] += moved[:, :2]
+    elif bbox_format in {"yolo", "cxcywh"}:
+        halves = bboxes[:, 2:4] / 2
+        moved[:, :2] -= halves
+        moved[:, 2:4] = bboxes[:, :2] + halves
+    if bbox_format in {"pascal_voc", "coco", "cxcywh"}:
+        moved[:, :4] /= (hw[1], hw[0], hw[1], hw[0])
+    return moved
+
+
+def are_plain(bboxes: Array) -> bool:
+    """Tell whether normalized xyxy boxes are beyond doubt: inside of the image, no side as short as 1e-4 of it.
+
+    Nothing clips, drops or refuses such boxes; False says nothing (NaN included).
+    """
+    corners = bboxes[:, :4]
+    inside = corners.min(initial=0.0) >= 0.0 and corners.max(initial=1.0) <= 1.0
+    return bool(inside and (corners[:, 2:] - corners[:, :2]).min(initial=1.0) > 1e-4)
+
+
 def fit_bboxes(bboxes: Array, placement: Placement) -> Array:
     """Move boxes with the image that they belong to; where it is cropped, clip them and drop those with nothing left.
 
