@@ -62,6 +62,8 @@ Compose, from_dict = A.Compose, A.from_dict
 
 _IS_X = hasattr(BasicTransform, "sample_parameters")
 
+_NUMBERS = frozenset({bool, int, float})
+
 BBOX_FORMATS = ("pascal_voc", "coco", "yolo", "albumentations", *(("cxcywh",) if _IS_X else ()))
 
 
@@ -206,9 +208,10 @@ def to_internal(processor: Any, rows: Array, hw: tuple[int, int], row_format: st
     """
     own_format = bbox_format(processor)
     if processor.default_data_name == "bboxes" and not is_oriented(processor):
-        boxes = normalize_bboxes(rows, row_format or own_format, hw)
-        if are_plain(boxes):
-            return boxes
+        corners = normalize_bboxes(rows[:, :4], row_format or own_format, hw)
+        if are_plain(corners):
+            rows[:, :4] = corners
+            return rows
     if row_format is not None and row_format != own_format:
         processor = copy.copy(processor)
         processor.params = copy.copy(processor.params)
@@ -216,6 +219,30 @@ def to_internal(processor: Any, rows: Array, hw: tuple[int, int], row_format: st
     shape = hw if _IS_X else {"height": hw[0], "width": hw[1]}
     converted: Array = processor.check_and_convert(rows, shape, "to")
     return converted
+
+
+def known_codes(processor: Any, name: str, field: str, values: Any) -> Array | list[Any] | None:
+    """Encode a reference's labels where nothing can be wrong with them, as is usual; others are for `encode_labels`.
+
+    Returns:
+        One number a row where the primary's are numbers and these are too, of its dtype where it has one, and where
+        these are a list of labels that were all seen before; else None.
+    """
+    known = _label_metadata(processor, name, field)
+    if known is None:
+        return None
+    if known.encoder is None:
+        if isinstance(values, list):
+            return values if known.dtype is None and _NUMBERS.issuperset(map(type, values)) else None
+        plain = isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype.kind in "iuf"
+        return values if plain and known.dtype in {None, values.dtype} else None
+    if known.encoder.is_numerical or known.dtype is not None or not isinstance(values, list):
+        return None
+    try:
+        codes = list(map(known.encoder.classes_.get, values))
+    except TypeError:  # a label that cannot be hashed
+        return None
+    return None if None in codes else codes
 
 
 def encode_labels(processor: Any, name: str, field: str, values: Array | list[Any], like: Any) -> Array:
@@ -236,8 +263,6 @@ def encode_labels(processor: Any, name: str, field: str, values: Array | list[An
         SampleError: Numbers on one side, other labels on the other.
     """
     known = _label_metadata(processor, name, field)
-    if known is not None and (codes := _known_codes(known, values)) is not None:
-        return codes
     labels = values.tolist() if isinstance(values, np.ndarray) else [_plain(value) for value in values]
     if known is None:
         container = _array_like(labels, like) if isinstance(like, np.ndarray) else labels
@@ -262,19 +287,6 @@ def encode_labels(processor: Any, name: str, field: str, values: Array | list[An
     if known.dtype is not None and known.dtype.kind in "US":  # on 2.0.8, "<U3" would cut "platelets" to "pla"
         known.dtype = np.result_type(known.dtype, np.asarray(labels).dtype)
     return np.asarray(known.encoder.transform(labels))
-
-
-def _known_codes(known: Any, values: Array | list[Any]) -> Array | None:
-    """Encode labels that need no check, the usual case: numbers of the primary's dtype, or labels seen before."""
-    if known.encoder is None:
-        return values if isinstance(values, np.ndarray) and values.dtype == known.dtype else None
-    if known.encoder.is_numerical or known.dtype is not None or not isinstance(values, list):
-        return None
-    try:
-        codes = [known.encoder.classes_.get(label) for label in values]
-    except TypeError:  # a label that cannot be hashed
-        return None
-    return None if None in codes else np.array(codes)
 
 
 def _plain(label: Any) -> Any:
@@ -324,8 +336,7 @@ def refuse_bindings(label_fields: Sequence[str]) -> None:
     Raises:
         SampleError: The pipeline uses one of them.
     """
-    bound = [field for field in label_fields if field in {"_bbox_instance_id", "_kp_instance_id"}]
-    if bound:
+    if "_bbox_instance_id" in label_fields or "_kp_instance_id" in label_fields:
         raise SampleError(
             "A.Compose(instance_binding=...) must not be set around MixUp: AlbumentationsX refuses rows that a "
             "transform adds; give bboxes, masks and keypoints as targets of their own"

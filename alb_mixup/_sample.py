@@ -82,7 +82,6 @@ class ReferenceSample:
             row_format: Format of the coordinates; None: the pipeline's.
             weight: Label field that is 1.0 where the sample lacks it.
         """
-        name = processor.default_data_name
         try:
             coordinates = np.asarray(self._get(key), dtype=np.float32)
         except (TypeError, ValueError) as error:
@@ -95,8 +94,7 @@ class ReferenceSample:
         parts = np.empty((len(coordinates), width + len(fields)), np.float32)
         parts[:, :width] = coordinates
         for column, field in enumerate(fields, width):
-            labels = self._labels(name, field, len(coordinates), weight)
-            parts[:, column] = _backend.encode_labels(processor, name, field, labels, data.get(field))
+            parts[:, column] = self._labels(processor, field, len(coordinates), data.get(field), weight)
         try:
             rows = _backend.to_internal(processor, parts, self.hw, row_format)
         except ValueError as error:
@@ -135,8 +133,9 @@ class ReferenceSample:
                 f"{channels(value.shape)}: convert one"
             )
 
-    def _labels(self, name: str, field: str, count: int, weight: str | None) -> Any:
-        labels = self._sample.get(field)
+    def _labels(self, processor: Any, field: str, count: int, like: Any, weight: str | None) -> Array | list[Any]:
+        """Return a label field as the pipeline encodes it, one number for each of `count` rows."""
+        name, labels = processor.default_data_name, self._sample.get(field)
         if labels is None:
             labels = (self._sample.get(_LABEL_WRAPPERS[name]) or {}).get(field)
         if labels is None and field == weight:
@@ -146,7 +145,7 @@ class ReferenceSample:
                 f"{self._where} must have every label field of the pipeline, got no {field!r} for its {name}: add it, "
                 f"one value for each row; it has {', '.join(map(repr, self._sample))}"
             )
-        if isinstance(labels, str) or not hasattr(labels, "__len__") or not _is_flat(labels):
+        if isinstance(labels, str) or not hasattr(labels, "__len__"):
             raise SampleError(f"{self._where}[{field!r}] must be a list or array, one value a row, got {labels!r}")
         if len(labels) != count:
             raise SampleError(
@@ -154,14 +153,12 @@ class ReferenceSample:
             )
         if field == weight:
             check_finite(f"{self._where}[{field!r}]", labels)
-        return labels
-
-
-def _is_flat(labels: Any) -> bool:
-    """Tell whether labels are one-dimensional; of a list, by the types that it holds, as an array is slow to make."""
-    if hasattr(labels, "ndim") or any(hasattr(kind, "__len__") and kind is not str for kind in set(map(type, labels))):
-        return np.ndim(labels) == 1
-    return True
+        codes = _backend.known_codes(processor, name, field, labels)
+        if codes is not None:
+            return codes
+        if np.ndim(labels) != 1:
+            raise SampleError(f"{self._where}[{field!r}] must be a list or array, one value a row, got {labels!r}")
+        return _backend.encode_labels(processor, name, field, labels, like)
 
 
 def checked_pixels(name: str, value: Any) -> Array:

@@ -35,7 +35,7 @@ _INTERPOLATIONS = (
     cv2.INTER_AREA,
     cv2.INTER_LANCZOS4,
 )
-_TARGETS = frozenset({"image", "images", "mask", "masks", "bboxes", "keypoints"})
+_PIXEL_TARGETS = frozenset({"image", "images", "mask", "masks"})
 _UNSUPPORTED_TARGETS = frozenset({"volume", "volumes", "mask3d", "masks3d"})
 _PARAMS = {"bboxes": "bbox_params", "keypoints": "keypoint_params"}
 _SETTINGS = (
@@ -216,15 +216,19 @@ class MixUp(_backend.MixTransform):
     def mix(self, data: dict[str, Any], record: Mapping[str, Any]) -> dict[str, Any]:
         """Mix every target of one sample with the reference's, as the record says."""
         kinds = {key: self._additional_targets.get(key, key) for key, value in data.items() if value is not None}
-        refused = [key for key, kind in kinds.items() if kind in _UNSUPPORTED_TARGETS]
-        if refused:
+        if not _UNSUPPORTED_TARGETS.isdisjoint(kinds.values()):
+            refused = [key for key, kind in kinds.items() if kind in _UNSUPPORTED_TARGETS]
             raise SampleError(f"MixUp mixes images, masks, bboxes and keypoints only, got {', '.join(refused)}")
         if record["reference_index"] is None:
             return data
         sample = self._partner(data, record)
-        primary, reference = place(_size_of(data, kinds), sample.hw, self.fit_mode)
-        mix = _Mix(float(record["ratio"]), primary, reference, sample.hw)
-        mixed = {key: self._mix_target(key, kind, data, sample, mix) for key, kind in kinds.items() if kind in _TARGETS}
+        placements = place(_size_of(data, kinds), sample.hw, self.fit_mode)
+        mix = _Mix(float(record["ratio"]), *placements, sample.hw)
+        # Rows first: an image goes through the processor's cache and leaves nothing else there
+        mixed = {key: self._mix_rows(key, kind, data, sample, mix) for key, kind in kinds.items() if kind in _PARAMS}
+        for key, kind in kinds.items():
+            if kind in _PIXEL_TARGETS:
+                mixed[key] = self._mix_pixels(key, kind, data[key], sample, mix)
         return data | mixed
 
     def _partner(self, data: Mapping[str, Any], record: Mapping[str, Any]) -> ReferenceSample:
@@ -256,10 +260,7 @@ class MixUp(_backend.MixTransform):
             copied[name] = copy(copied[name])
         return _backend.run_pipeline(self.reference_transform, copied, seed)
 
-    def _mix_target(self, key: str, kind: str, data: Mapping[str, Any], sample: ReferenceSample, mix: _Mix) -> Any:
-        value = data[key]
-        if kind in {"bboxes", "keypoints"}:
-            return self._mix_rows(key, kind, data, sample, mix)
+    def _mix_pixels(self, key: str, kind: str, value: Any, sample: ReferenceSample, mix: _Mix) -> Any:
         if kind in {"image", "images"}:
             partner = sample.image(key, value if kind == "image" else value[0])
             _checks.fill_fits("fill", self.fill, partner.dtype, channels(partner.shape))

@@ -17,7 +17,7 @@ def join_rows(primary: Array, reference: Array) -> Array:
     """
     if len(primary) == 0:
         return reference.astype(primary.dtype)
-    return np.concatenate([primary, reference.astype(primary.dtype)])
+    return np.concatenate((primary, reference.astype(primary.dtype, copy=False)))
 
 
 def join_weighed_rows(primary: Array, reference: Array, column: int, ratio: float) -> Array:
