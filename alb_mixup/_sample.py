@@ -1,5 +1,6 @@
 """Reading one reference sample: each target in the pipeline's own terms, or an error that says what is wrong."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 
 from alb_mixup import _backend
 from alb_mixup.errors import SampleError
-from alb_mixup.functional import Array
+from alb_mixup.functional import Array, extremes
 
 _IMAGE_DTYPES = (np.uint8, np.float32)
 _LABEL_WRAPPERS = {"bboxes": "bbox_labels", "keypoints": "keypoint_labels"}  # AlbumentationsX's Mosaic metadata
@@ -172,10 +173,10 @@ def checked_pixels(name: str, value: Any) -> Array:
 def check_finite(name: str, weights: Any) -> None:
     """Refuse weights that are no numbers, or not finite."""
     try:
-        finite = np.isfinite(np.asarray(weights, np.float32)).all()
+        lowest, highest = extremes(np.asarray(weights, np.float32))
     except (TypeError, ValueError) as error:
         raise SampleError(f"{name} must be numbers, got {weights!r}: {error}") from error
-    if not finite:
+    if not -math.inf < lowest <= highest < math.inf:
         raise SampleError(f"{name} must be finite, got {weights!r}")
 
 

@@ -55,8 +55,6 @@ class _Mix(NamedTuple):
     primary: Placement
     reference: Placement
     reference_hw: tuple[int, int]
-    oriented: bool = False
-    weight_column: int | None = None
 
 
 class MixUp(_backend.MixTransform):
@@ -286,6 +284,7 @@ class MixUp(_backend.MixTransform):
             partner = sample.rows(key, data, rows.shape[1], processor, None, None)
             _backend.renew_label_mappings(processor)
             return self.apply_to_keypoints(rows, partner=partner, mix=mix)
+        column, fit = None, fit_bboxes
         if self.weight_field is not None:
             if self.weight_field not in fields:
                 raise SampleError(
@@ -297,13 +296,12 @@ class MixUp(_backend.MixTransform):
             column = fields.index(self.weight_field) - len(fields)
             if len(rows):  # without rows, Albumentations leaves the column out
                 check_finite(self.weight_field, rows[:, column])
-            mix = mix._replace(weight_column=column)
         if _backend.is_oriented(processor):
             if self.fit_mode == "stretch":
                 raise SampleError('fit_mode must keep angles true for oriented boxes, got "stretch": take "contain"')
-            mix = mix._replace(oriented=True)
+            fit = fit_oriented_bboxes
         partner = sample.rows(key, data, rows.shape[1], processor, self._reference_format(), self.weight_field)
-        return self.apply_to_bboxes(rows, partner=partner, mix=mix)
+        return self.apply_to_bboxes(rows, partner=partner, mix=mix, fit=fit, weight_column=column)
 
     def _reference_format(self) -> str | None:
         said = getattr(self.reference, "bbox_format", None)
@@ -349,16 +347,15 @@ class MixUp(_backend.MixTransform):
 
     def apply_to_bboxes(self, bboxes: Array, *_: Any, **params: Any) -> Array:
         """Join the boxes of both images, weigh them, drop those below `min_weight`."""
-        mix: _Mix = params["mix"]
-        fit = fit_oriented_bboxes if mix.oriented else fit_bboxes
+        mix, fit, column = params["mix"], params["fit"], params["weight_column"]
         primary, partner = fit(bboxes, mix.primary), fit(params["partner"], mix.reference)
-        if mix.weight_column is None or not len(primary) + len(partner):
+        if column is None or not len(primary) + len(partner):
             return join_rows(primary, partner)
         if self.weighting == "ratio":
-            rows = join_weighed_rows(primary, partner, mix.weight_column, mix.ratio)
+            rows = join_weighed_rows(primary, partner, column, mix.ratio)
         else:
             rows = join_rows(primary, partner)
-        return rows[rows[:, mix.weight_column] >= self.min_weight] if self.min_weight else rows
+        return rows[rows[:, column] >= self.min_weight] if self.min_weight else rows
 
     def apply_to_keypoints(self, keypoints: Array, *_: Any, **params: Any) -> Array:
         """Join the keypoints of both images, the primary's first."""

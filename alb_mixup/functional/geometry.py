@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from alb_mixup.functional import Array
+from alb_mixup.functional import Array, extremes
 
 FitMode = Literal["contain", "cover", "stretch", "canvas"]
 FIT_MODES: tuple[str, ...] = get_args(FitMode)
@@ -171,11 +171,10 @@ def are_plain(corners: Array) -> bool:
     Nothing clips, drops or refuses such boxes; of others, NaN included, this says nothing.
 
     Args:
-        corners: (N, 4) normalized xyxy, N > 0, C-contiguous.
+        corners: (N, 4) normalized xyxy, N > 0.
     """
-    values = corners.reshape(-1)  # minima of one dimension take half the time
-    inside = values.min() >= 0.0 and values.max() <= 1.0
-    return bool(inside and (corners[:, 2:] - corners[:, :2]).reshape(-1).min() > _PLAIN_SIDE)
+    lowest, highest = extremes(corners)
+    return lowest >= 0.0 and highest <= 1.0 and extremes(corners[:, 2:] - corners[:, :2])[0] > _PLAIN_SIDE
 
 
 def fit_bboxes(bboxes: Array, placement: Placement) -> Array:

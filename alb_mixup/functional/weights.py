@@ -35,6 +35,7 @@ def join_weighed_rows(primary: Array, reference: Array, column: int, ratio: floa
         New (N + M, C) array in the primary's dtype, the primary's rows first.
     """
     rows = join_rows(primary, reference)
-    rows[: len(primary), column] *= ratio
-    rows[len(primary) :, column] *= 1.0 - ratio
+    weights = rows[:, column]
+    for part, share in ((weights[: len(primary)], ratio), (weights[len(primary) :], 1.0 - ratio)):
+        np.multiply(part, share, out=part)
     return rows
