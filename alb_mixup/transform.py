@@ -14,7 +14,7 @@ from alb_mixup import _backend, _checks, _reference
 from alb_mixup._sample import ReferenceSample, channels, check_finite, checked_pixels
 from alb_mixup.errors import ArgumentError, SampleError, UnreadableImageWarning
 from alb_mixup.functional import Array
-from alb_mixup.functional.blend import blend
+from alb_mixup.functional.blend import blend, blend_placed
 from alb_mixup.functional.geometry import (
     FIT_MODES,
     Placement,
@@ -313,7 +313,7 @@ class MixUp(_backend.MixTransform):
         """Blend an image with its partner."""
         mix: _Mix = params["mix"]
         image = fit_image(img, mix.primary, self.fill, self.interpolation)
-        return blend(image, fit_image(params["partner"], mix.reference, self.fill, self.interpolation), mix.ratio)
+        return blend_placed(image, params["partner"], mix.reference, mix.ratio, self.fill, self.interpolation)
 
     def apply_to_images(self, images: Any, *_: Any, **params: Any) -> Any:
         """Blend each frame with the one partner."""

@@ -47,6 +47,18 @@ class Placement(NamedTuple):
         """Whether the canvas cuts a part of the image off."""
         return self.size_hw[0] > self.canvas_hw[0] or self.size_hw[1] > self.canvas_hw[1]
 
+    @property
+    def inside(self) -> tuple[slice, slice]:
+        """Rows and columns of the canvas that the image covers, where it is not cropped."""
+        return slice(self.top, self.top + self.size_hw[0]), slice(self.left, self.left + self.size_hw[1])
+
+    def outside(self) -> list[tuple[slice, slice]]:
+        """Rows and columns of the canvas that the image does not reach: above and below it, left and right of it."""
+        (height, width), (rows, cols) = self.canvas_hw, self.inside
+        wide = [(part, slice(0, width)) for part in (slice(0, rows.start), slice(rows.stop, height))]
+        high = [(rows, part) for part in (slice(0, cols.start), slice(cols.stop, width))]
+        return [band for band in wide + high if all(part.start < part.stop for part in band)]
+
 
 def place(primary_hw: tuple[int, int], reference_hw: tuple[int, int], fit_mode: str) -> tuple[Placement, Placement]:
     """Place the primary and the reference on their common canvas.
@@ -109,36 +121,50 @@ def fit_image(image: Array, placement: Placement, fill: float | Sequence[float],
     if placement.canvas_hw == placement.size_hw == image.shape[:2]:
         return image
     if size_h >= height and size_w >= width:
-        resized = _resize(image, placement.size_hw, interpolation)
+        resized = resize(image, placement.size_hw, interpolation)
         return resized[-placement.top : height - placement.top, -placement.left : width - placement.left]
     canvas = np.empty((height, width, *image.shape[2:]), image.dtype)
-    bottom, right = placement.top + size_h, placement.left + size_w
-    _fill_around(canvas, (placement.top, bottom), (placement.left, right), fill)
-    canvas[placement.top : bottom, placement.left : right] = _resize(image, placement.size_hw, interpolation)
+    canvas[placement.inside] = resize(image, placement.size_hw, interpolation)
+    for band in placement.outside():
+        fill_pixels(canvas[band], fill)
     return canvas
 
 
-def _fill_around(canvas: Array, rows: tuple[int, int], cols: tuple[int, int], fill: float | Sequence[float]) -> None:
-    """Write `fill` outside rows x cols, whole rows at a time: broadcasting C values to each pixel is far slower."""
-    pixels = np.empty(canvas.shape[1:], canvas.dtype)
-    pixels[...] = fill
-    canvas[: rows[0]] = pixels
-    canvas[rows[1] :] = pixels
-    canvas[rows[0] : rows[1], : cols[0]] = pixels[: cols[0]]
-    canvas[rows[0] : rows[1], cols[1] :] = pixels[cols[1] :]
+def fill_pixels(pixels: Array, fill: float | Sequence[float]) -> None:
+    """Write `fill` into (H, W) or (H, W, C), whole rows at a time: broadcasting C values to each pixel is far slower.
+
+    Args:
+        pixels: Written to.
+        fill: Value, or one for each channel.
+    """
+    row = np.empty(pixels.shape[1:], pixels.dtype)
+    row[...] = fill
+    pixels[...] = row
 
 
-def _resize(image: Array, size_hw: tuple[int, int], interpolation: int) -> Array:
+def resize(image: Array, size_hw: tuple[int, int], interpolation: int, out: Array | None = None) -> Array:
+    """Resize an image or a mask of any number of channels.
+
+    Args:
+        image: As for `fit_image`.
+        size_hw: (height, width) wanted, in pixels.
+        interpolation: OpenCV flag.
+        out: Where OpenCV may put the result, in its shape and dtype; it does not always.
+
+    Returns:
+        Array of `size_hw`: `image` itself where it has that size, `out`, or a new one.
+    """
     if image.shape[:2] == size_hw:
         return image
     limit = 4 if interpolation == cv2.INTER_AREA else 128  # channels at once: OpenCV 5 takes no more, 4 took 512
     if image.ndim == 3 and image.shape[2] > limit:
-        parts = [_resize(image[..., i : i + limit], size_hw, interpolation) for i in range(0, image.shape[2], limit)]
+        parts = [resize(image[..., i : i + limit], size_hw, interpolation) for i in range(0, image.shape[2], limit)]
         return np.concatenate(parts, axis=2)
     values = np.ascontiguousarray(image)
     if interpolation in _MOVES_BYTES:  # so any dtype of that size will do: OpenCV has no bool, and mangles int64
         values = values.view(_SAME_SIZE.get(image.dtype.itemsize, image.dtype))
-    resized = cv2.resize(values, size_hw[::-1], interpolation=interpolation)
+        out = None
+    resized = cv2.resize(values, size_hw[::-1], out, interpolation=interpolation)
     return resized.reshape(*size_hw, *image.shape[2:]).view(image.dtype)  # OpenCV drops a last axis of 1
 
 
