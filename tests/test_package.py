@@ -20,15 +20,15 @@ FRAMEWORKS = {"torch", "torchvision", "transformers", "ultralytics", "ray", "ten
 LAYERS = {
     "errors": set(),
     "functional": {"functional"},
-    "datasets": {"errors", "datasets"},
+    "datasets": {"errors", "functional", "datasets"},
     "plot": {"errors"},
     "preview": {"errors", "plot"},
     "check": {"datasets"},
     "_checks": {"errors"},
     "_backend": {"errors", "functional"},
-    "_reference": {"errors", "datasets", "_backend"},
+    "_reference": {"errors", "functional", "datasets", "_backend"},
     "_sample": {"errors", "functional", "_backend"},
-    "transform": {"errors", "functional", "_backend", "_checks", "_reference", "_sample"},
+    "transform": {"errors", "functional", "datasets", "_backend", "_checks", "_reference", "_sample"},
     "cli": {"errors", "functional", "datasets", "check", "preview", "transform"},
 }
 
@@ -51,8 +51,11 @@ def modules() -> list[Path]:
 
 def test_public_exports_are_pinned():
     assert sorted(alb_mixup.__all__) == [
+        "CachedDataset",
         "CocoDataset",
+        "DiskCache",
         "MixUp",
+        "RecentSamples",
         "VocDataset",
         "YoloDataset",
         "__version__",
