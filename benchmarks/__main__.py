@@ -17,6 +17,7 @@ TABLES = {
     "peers": tables.against_peers,
     "kernel": tables.kernel,
     "resizing": tables.resizing,
+    "pages": tables.pages,
     "growth": tables.growth,
     "disk": loading.from_disk,
     "epoch": loading.epoch,
@@ -32,7 +33,7 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=41, help="rounds of the tables in memory (default: 41)")
     parser.add_argument("--voc", help="folder of a Pascal VOC dataset for epoch and threads; default: the sample")
-    parser.add_argument("--epoch-size", type=int, default=400, help="images of one epoch (default: 400)")
+    parser.add_argument("--epoch-size", type=int, default=200, help="images of one epoch (default: 200)")
     parser.add_argument("--old-albumentations", help="python of an environment with albumentations 1.4.15")
     options = vars(parser.parse_args())
     chosen = options.pop("tables") or list(TABLES)

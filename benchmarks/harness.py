@@ -7,6 +7,7 @@ machine does not count (an epoch's are the clock's: others do its work); ratios 
 
 import os
 import platform
+import random
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -45,7 +46,7 @@ def interleave(
     warm_ups: int = 5,
     clock: Callable[[], float] = time.thread_time,
 ) -> Timings:
-    """Time every case once a round.
+    """Time every case once a round, in an order drawn for each: what ran before a case decides what its caches hold.
 
     Args:
         cases: What to time by name. A case may return a function: it is called and timed, the making of it is not.
@@ -53,9 +54,9 @@ def interleave(
         warm_ups: How many go before them.
         clock: Seconds; by default those of this thread's work.
     """
-    timings = Timings({name: [] for name in cases})
+    timings, order = Timings({name: [] for name in cases}), random.Random(0)
     for turn in range(-warm_ups, rounds):
-        for name, case in cases.items():
+        for name, case in order.sample(list(cases.items()), len(cases)):
             start = clock()
             result = case()
             if callable(result):
@@ -101,11 +102,11 @@ def _processor() -> str:
 
 def sample(n_boxes: int, side: int = SIDE, seed: int = 0) -> dict[str, Any]:
     """Return one labelled image of noise: pixels do not change what anything here costs, only their number does."""
-    random = np.random.default_rng(seed)
-    corners = random.uniform(0, 0.75 * side, (n_boxes, 2))
-    boxes = np.hstack([corners, corners + random.uniform(0.05, 0.2, (n_boxes, 2)) * side])
+    generator = np.random.default_rng(seed)
+    corners = generator.uniform(0, 0.75 * side, (n_boxes, 2))
+    boxes = np.hstack([corners, corners + generator.uniform(0.05, 0.2, (n_boxes, 2)) * side])
     return {
-        "image": random.integers(0, 256, (side, side, 3), np.uint8),
+        "image": generator.integers(0, 256, (side, side, 3), np.uint8),
         "bboxes": boxes.astype(np.float32),
         "labels": [f"class {i % 20}" for i in range(n_boxes)],
         "mixup_weight": np.ones(n_boxes, np.float32),
