@@ -10,6 +10,7 @@ import json
 import mmap
 import os
 import platform
+import secrets
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -68,7 +69,7 @@ def write(path: Path, holds: Mapping[str, Any], images: Iterable[Stored | None])
     Raises:
         CacheError: the disk is full, or the folder cannot be written to.
     """
-    unfinished = path.with_name(f"{_unfinished(path)}{os.getpid()}.tmp")
+    unfinished = path.with_name(f"{_unfinished(path)}{secrets.token_hex(4)}.tmp")
     try:
         with open(unfinished, "wb") as file:
             file.seek(_HEADER)

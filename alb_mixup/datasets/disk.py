@@ -94,7 +94,7 @@ class DiskCache(Sequence[dict[str, Any]]):
         file = CacheFile(self.path)
         if any(file.header[key] != value for key, value in self._holds.items()):
             raise CacheError(
-                f"the cache {self.path.as_posix()} was built for something else meanwhile: give each its own"
+                f"the cache {self.path.as_posix()} was built for something else meanwhile: give each a path of its own"
             )
         return file
 
