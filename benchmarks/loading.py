@@ -149,8 +149,8 @@ def epoch(voc: str | None, epoch_size: int, **_: Any) -> str:
     rows = [[mode, f"{epoch_size / t.ms(mode) * 1e3:.0f}", t.ratio(mode, base)] for mode in cases]
     return table(
         "Epoch",
-        f"A PyTorch DataLoader with 2 workers, batches of 16, over {epoch_size} samples of {_described(dataset)}, in epochs that "
-        "take turns, after one epoch that fills what keeps samples. Ours: decode, fit to a square of "
+        f"A PyTorch DataLoader with 2 workers, batches of 16, over {epoch_size} samples of {_described(dataset)}, in "
+        "epochs that take turns, after one that does not count. Ours: decode, fit to a square of "
         f"{SIDE}, affine, MixUp with p=1, colour, flip; the same without MixUp. *Partner fitted and moved as well* "
         "gives the partner the primary's geometry, as Ultralytics does. Targets: ours ahead of Ultralytics; with a "
         "cache or recent samples at most 1.15 times *no MixUp*.",
