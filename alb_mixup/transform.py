@@ -181,7 +181,7 @@ class MixUp(_backend.MixTransform):
         """Draw λ, the index of a sample that can be read, and a seed."""
         samples = self._samples(data)
         ratio = generator.beta(*self._beta) if self.ratio_range is None else generator.uniform(*self.ratio_range)
-        # `random`, not `integers`, which takes ten times as long for one number
+        # `random`, not `integers`, which takes several times as long (benchmarks/RESULTS.md, "Inside Compose")
         seed, index = int(generator.random() * 2**32), None
         if len(samples):
             index, sample = self._draw_readable(samples, self._fit(data), generator)
@@ -262,7 +262,7 @@ class MixUp(_backend.MixTransform):
         sample = self._partner(data, record)
         placements = place(_size_of(data, kinds), sample.hw, self.fit_mode)
         mix = _Mix(float(record["ratio"]), *placements, sample.hw)
-        # Rows first: an image goes through the processor's cache and leaves nothing else there
+        # Rows first: an image goes through the processor's cache and leaves nothing else there (same place)
         mixed = {key: self._mix_rows(key, kind, data, sample, mix) for key, kind in kinds.items() if kind in _PARAMS}
         for key, kind in kinds.items():
             if kind in _PIXEL_TARGETS:

@@ -26,7 +26,7 @@ def blend(image: Array, other: Array, ratio: float, out: Array | None = None) ->
         image, other, ratio = other, image, 1.0 - ratio
     # `addWeighted` drops the last axis of (H, W, 1) and stops at 128 channels (OpenCV 5) or 512; rows of values have
     # neither problem. `reshape` copies only where the layout is no run of pixels (negative strides, channels first),
-    # which OpenCV would walk through 12 times slower than the copy takes.
+    # which OpenCV would walk through 12 times slower than the copy takes (benchmarks/RESULTS.md, "Kernel").
     into = None if out is None else _rows(out)
     blended = cv2.addWeighted(_rows(image), ratio, _rows(other), 1.0 - ratio, 0.0, into)
     return blended.reshape(image.shape) if out is None else out
@@ -42,8 +42,8 @@ def blend_placed(
 ) -> Array:
     """Blend an image with another that lies somewhere on it, resized straight into the result.
 
-    A temporary of the image's size would cost more than its bytes: with it, the C library hands the memory of each
-    result back, and every page of the next one is mapped anew (benchmarks/RESULTS.md, "Resizing").
+    No canvas in between (benchmarks/RESULTS.md, "Resizing"): besides its bytes it costs that the C library may give
+    the memory of two images back after each call, and map every page of the next ones anew (there, "Pages").
 
     Args:
         image: (H, W) or (H, W, C), as large as the canvas, uint8 or float32.
