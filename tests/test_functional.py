@@ -108,6 +108,7 @@ def test_other_boxes_are_left_to_albumentations(box):
         (["a", "b"], ["b", "a", "b"], True),
         (["a", "b"], ["b", "new"], False),
         (["a", "b"], np.array(["b", "a"]), False),
+        (np.array(["a", "b"]), ["b", "a"], False),
         ([1, 2], [5, 3], True),
         ([1.5, 2], np.array([0.5, 7], np.float32), True),
         ([1, 2], [np.int64(5), 3], False),
@@ -136,6 +137,14 @@ def test_labels_that_need_a_look_take_no_short_cut(reference):
         processor = processor_of("pascal_voc")
         processor.label_manager.process_field("bboxes", "labels", primary)
         assert _backend.known_codes(processor, "bboxes", "labels", reference) is None
+
+
+def test_labels_that_albumentations_will_not_look_up_take_no_short_cut():
+    processor = processor_of("pascal_voc")
+    for primary in (["a", "b"], [1, 2]):  # on 2.0.8 the second call turns the encoder into one of numbers
+        processor.label_manager.process_field("bboxes", "labels", primary)
+    known = processor.label_manager.metadata["bboxes"]["labels"]
+    assert (_backend.known_codes(processor, "bboxes", "labels", ["a"]) is None) == known.encoder.is_numerical
 
 
 def test_extremes():

@@ -56,7 +56,7 @@ def blend_placed(
     Returns:
         New array of the shape and dtype of `image`.
     """
-    if placement.crops or placement.fills:
+    if placement.crops or (placement.fills and other.shape[:2] == placement.size_hw):
         return blend(image, fit_image(other, placement, fill, interpolation), ratio)
     mixed = np.empty(image.shape, image.dtype)
     inside = placement.inside
