@@ -235,8 +235,10 @@ class MixUp(_backend.MixTransform):
         """Turn the primary back into a sample shaped like the pipeline's own input."""
         kinds = self._kinds(data)
         hw = _size_of(data, kinds)
-        sample = {key: data[key] for key, kind in kinds.items() if kind in _PIXEL_TARGETS or kind in _PARAMS}
-        sample.setdefault("image", sample.get("images", [None])[0])
+        wanted = (_PIXEL_TARGETS | _PARAMS.keys()) - {"images"}
+        sample = {key: data[key] for key, kind in kinds.items() if kind in wanted}
+        for key in [key for key, kind in kinds.items() if kind == "images"]:  # which take one image for all frames
+            sample.setdefault("image" if key == "images" else key, data[key][0])
         for key in [key for key, kind in kinds.items() if kind in _PARAMS]:
             processor = self._processor(key, kinds[key])
             said = self._reference_format()

@@ -165,6 +165,18 @@ def test_frames_are_kept_by_their_first():
     assert out["labels"] == ["class 1", "class 0"]
     for frame in out["images"]:
         np.testing.assert_array_equal(frame, frames[0][0])
+    assert sorted(mixer.transforms[0].reference[0]) == ["bboxes", "image", "labels", "mixup_weight"]
+
+
+def test_additional_frames():
+    params = {"additional_targets": {"clip": "images"}}
+    clips = [np.stack([picture(10 * n + i) for i in range(2)]) for n in range(2)]
+    recent = pipeline(MixUp(RecentSamples(1), **(FIXED | {"ratio_range": (0, 0)})), **params)
+    recent(**sample(0, images=clips[0], clip=clips[0]))
+    out = recent(**sample(1, images=clips[1], clip=clips[1]))
+    np.testing.assert_array_equal(out["image"], picture(0))
+    for frame in out["clip"]:
+        np.testing.assert_array_equal(frame, clips[0][0])
 
 
 def test_additional_images():

@@ -22,12 +22,13 @@ class CachedDataset(Sequence[dict[str, Any]]):
     """A dataset whose samples are kept in memory, decoded, until there is no more room; the least recently used go.
 
     `MixUp(CachedDataset(dataset, max_bytes=4 * 1024**3))`: partners are kept at the size in which they are placed, so
-    one that is drawn again is neither read, decoded nor resized. Each size of primary has samples of its own, so
-    put MixUp where its primaries have one size or a few. `cached[i]` keeps and gives out whole images.
+    one that is drawn again is neither read, decoded nor resized. Each size of primary has samples of its own: where
+    primaries come in many sizes, `MixUp(..., size_hint=False)` keeps whole images instead, as `cached[i]` does.
 
     - **Arrays are read-only**, `image`, `bboxes` and all others: what is kept is given out without a copy. Lists are
-      the caller's own. As primaries they go through `A.Compose` like any; code that writes in place needs
-      `image.copy()`, and `torch.from_numpy` warns about an image that no transform has changed.
+      the caller's own. As primaries they go through `A.Compose` like any. Code that writes in place needs
+      `image.copy()`; so does `torch.from_numpy` (`ToTensorV2` of albumentations 2.0.8) where no transform has changed
+      the image: it warns, and a write to its tensor would go through to what is kept.
     - **Each process has its own**, with `max_bytes` to itself: forked workers begin with what their parent had,
       spawned ones with nothing, and what a worker reads the others do not see. See `DiskCache` for one that all share.
     - Draws from the whole set hit in proportion: with room for a third of it, a third of them.

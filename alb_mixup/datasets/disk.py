@@ -39,8 +39,10 @@ class DiskCache(Sequence[dict[str, Any]]):
     compared), of other stated sizes, or with other arguments: it is built anew, with a `StaleCacheWarning`.
     Annotations are not in it.
 
-    **Arrays** of images are read-only. An image that cannot be read is left out with one `UnreadableImageWarning`, and
-    read from `dataset`, which then raises as it would without the cache.
+    **Arrays** of images are read-only: code that writes in place, or makes tensors that share their memory
+    (`torch.from_numpy` warns; a write to such a tensor ends the process), needs `image.copy()`. An image that cannot
+    be read is left out with one `UnreadableImageWarning`, and read from `dataset`, which then raises as it would
+    without the cache.
 
     Args:
         dataset: a dataset of this package.
@@ -206,16 +208,17 @@ class DiskCache(Sequence[dict[str, Any]]):
 
 def _digest(dataset: DetectionDataset) -> str:
     """A fingerprint of the images' names, sizes in bytes, times of modification, and sizes as annotated."""
-    digest = hashlib.sha256()
-    for number in range(len(dataset)):
-        path = dataset.image_path(number)
+    packed, images = dataset._annotations, dataset._images
+    digest = hashlib.sha256(packed.sizes[images].tobytes())
+    root = str(dataset.root)
+    for number in images.tolist():  # no Path: it would take longer than asking the file system
+        name = packed.files[number]  # below the root, which may move
         try:
-            found = os.stat(path)
+            found = os.stat(os.path.join(root, name))
             state = f"{found.st_size} {found.st_mtime_ns}"
         except OSError:
             state = "missing"
-        name = os.fsencode(path.relative_to(dataset.root))  # the dataset may move
-        digest.update(b"%s\0%s %s\n" % (name, state.encode(), repr(dataset._stated_size(number)).encode()))
+        digest.update(os.fsencode(f"{name}\0{state}\n"))
     return digest.hexdigest()
 
 

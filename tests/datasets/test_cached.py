@@ -100,6 +100,15 @@ def test_mixup_cannot_tell(fit_mode, settings):
     assert same(*outs)
 
 
+@pytest.mark.parametrize("settings", [{"fit_mode": "canvas"}, {"size_hint": False}])
+def test_whole_images_are_kept_once_for_primaries_of_any_size(settings):
+    reference = Reference([sample(0)])
+    mixer = pipeline(MixUp(CachedDataset(reference, PLENTY), p=1.0, **settings))
+    for height in (20, 30, 40):
+        mixer(**sample(1, height=height))
+    assert reference.drawn == [0]
+
+
 def test_as_primaries_they_go_through_a_pipeline_and_stay_as_they_were():
     cached, dataset = CachedDataset(sample_dataset(), PLENTY), sample_dataset()
     expected = frozen(cached[0])

@@ -2,7 +2,6 @@ import json
 import multiprocessing
 import os
 import pickle
-import resource
 import shutil
 import signal
 import subprocess
@@ -276,6 +275,7 @@ def left_in(folder):
 @pytest.fixture
 def full_disk():
     """No file may grow beyond 40 kB: a write fails in the middle, as it does where the disk is full."""
+    resource = pytest.importorskip("resource")  # POSIX only
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, limits[1]))
     yield
