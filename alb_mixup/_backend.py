@@ -21,6 +21,7 @@ import numpy as np
 
 from alb_mixup.errors import InstallationError, SampleError
 from alb_mixup.functional import Array
+from alb_mixup.functional.geometry import are_plain, normalize_bboxes
 
 
 def check_installation(installed: Iterable[str]) -> None:
@@ -63,6 +64,8 @@ _IS_X = hasattr(BasicTransform, "sample_parameters")
 
 VERSION = f"{'albumentationsx' if _IS_X else 'albumentations'} {A.__version__}"
 """Which of the two is installed."""
+
+_NUMBERS = frozenset({bool, int, float})
 
 BBOX_FORMATS = ("pascal_voc", "coco", "yolo", "albumentations", *(("cxcywh",) if _IS_X else ()))
 
@@ -210,6 +213,9 @@ def to_internal(processor: Any, rows: Array, hw: tuple[int, int], row_format: st
     The processor's own conversion, so that its `clip` and `filter_invalid_bboxes` hold for references too; not its
     `preprocess`, which on 2.0.8 overwrites its record of whether the user gave a list or an array.
 
+    Boxes that lie well inside of their image take a short cut past it, to the same numbers: its checks cost more than
+    the blend of a whole image (benchmarks/RESULTS.md, "Inside Compose").
+
     Args:
         processor: The pipeline's bbox or keypoints processor.
         rows: (N, C) float32, coordinates first; may be written to.
@@ -222,12 +228,42 @@ def to_internal(processor: Any, rows: Array, hw: tuple[int, int], row_format: st
     Raises:
         ValueError: Albumentations finds a row invalid.
     """
-    if row_format is not None and row_format != bbox_format(processor):
+    own_format = bbox_format(processor)
+    if processor.default_data_name == "bboxes" and not is_oriented(processor):
+        corners = normalize_bboxes(rows[:, :4], row_format or own_format, hw)
+        if are_plain(corners):
+            rows[:, :4] = corners
+            return rows
+    if row_format is not None and row_format != own_format:
         processor = copy.copy(processor)
         processor.params = copy.copy(processor.params)
         processor.params.format = processor.params.coord_format = row_format
     converted: Array = processor.check_and_convert(rows, _shape(hw), "to")
     return converted
+
+
+def known_codes(processor: Any, name: str, field: str, values: Any) -> Array | list[Any] | None:
+    """Encode a reference's labels where nothing can be wrong with them, as is usual; others are for `encode_labels`.
+
+    Returns:
+        One number a row where the primary's are numbers and these are too, of its dtype where it has one, and where
+        these are a list of labels that were all seen before; else None.
+    """
+    known = _label_metadata(processor, name, field)
+    if known is None:
+        return None
+    if known.encoder is None:
+        if isinstance(values, list):
+            return values if known.dtype is None and _NUMBERS.issuperset(map(type, values)) else None
+        plain = isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype.kind in "iuf"
+        return values if plain and known.dtype in {None, values.dtype} else None
+    if known.encoder.is_numerical or known.dtype is not None or not isinstance(values, list):
+        return None
+    try:
+        codes = list(map(known.encoder.classes_.get, values))
+    except TypeError:  # a label that cannot be hashed
+        return None
+    return None if None in codes else codes
 
 
 def from_internal(processor: Any, rows: Array, hw: tuple[int, int]) -> tuple[Array, dict[str, Any]]:
@@ -275,7 +311,7 @@ def encode_labels(processor: Any, name: str, field: str, values: Array | list[An
             unencoded, and the reference's labels decide what comes out); None where it had some.
 
     Returns:
-        (N, 1) float32 column.
+        (N,) numbers that float32 holds.
 
     Raises:
         SampleError: Numbers on one side, other labels on the other.
@@ -284,7 +320,7 @@ def encode_labels(processor: Any, name: str, field: str, values: Array | list[An
     labels = values.tolist() if isinstance(values, np.ndarray) else [_plain(value) for value in values]
     if known is None:
         container = _array_like(labels, like) if isinstance(like, np.ndarray) else labels
-        return np.asarray(processor.label_manager.process_field(name, field, container), np.float32)
+        return np.ravel(processor.label_manager.process_field(name, field, container))
     numeric = all(isinstance(label, Real) for label in labels)
     if numeric != (known.encoder is None or all(isinstance(label, Real) for label in known.encoder.classes_)):
         raise SampleError(
@@ -299,12 +335,12 @@ def encode_labels(processor: Any, name: str, field: str, values: Array | list[An
                 f"label field {field!r} must fit the primary's dtype {known.dtype}, got {labels[:3]} from the "
                 "reference: give the primary's as an array of a wider dtype, or both as lists"
             )
-        return numbers.astype(np.float32).reshape(-1, 1)
+        return numbers
     # Not `process_field` here: on 2.0.8 it fits the encoder anew.
     known.encoder.update(labels)
     if known.dtype is not None and known.dtype.kind in "US":  # on 2.0.8, "<U3" would cut "platelets" to "pla"
         known.dtype = np.result_type(known.dtype, np.asarray(labels).dtype)
-    return np.asarray(known.encoder.transform(labels), np.float32).reshape(-1, 1)
+    return np.asarray(known.encoder.transform(labels))
 
 
 def _plain(label: Any) -> Any:
@@ -354,8 +390,7 @@ def refuse_bindings(label_fields: Sequence[str]) -> None:
     Raises:
         SampleError: The pipeline uses one of them.
     """
-    bound = [field for field in label_fields if field in {"_bbox_instance_id", "_kp_instance_id"}]
-    if bound:
+    if "_bbox_instance_id" in label_fields or "_kp_instance_id" in label_fields:
         raise SampleError(
             "A.Compose(instance_binding=...) must not be set around MixUp: AlbumentationsX refuses rows that a "
             "transform adds; give bboxes, masks and keypoints as targets of their own"

@@ -69,7 +69,7 @@ def fill_fits(name: str, fill: float | list[float], dtype: np.dtype[Any], channe
     """
     if isinstance(fill, list) and len(fill) != channels:
         raise SampleError(f"{name} must be one number or one for each of {channels} channels, got {fill}")
-    if dtype.kind in "iu":
+    if fill != 0 and dtype.kind in "iu":
         limits = np.iinfo(dtype)
         if np.min(fill) < limits.min or np.max(fill) > limits.max:
             raise SampleError(f"{name} must be in [{limits.min}, {limits.max}] for {dtype}, got {fill}")

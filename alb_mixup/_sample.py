@@ -1,5 +1,6 @@
 """Reading one reference sample: each target in the pipeline's own terms, or an error that says what is wrong."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 
 from alb_mixup import _backend
 from alb_mixup.errors import SampleError
-from alb_mixup.functional import Array
+from alb_mixup.functional import Array, extremes
 
 _IMAGE_DTYPES = (np.uint8, np.float32)
 _LABEL_WRAPPERS = {"bboxes": "bbox_labels", "keypoints": "keypoint_labels"}  # AlbumentationsX's Mosaic metadata
@@ -85,21 +86,21 @@ class ReferenceSample:
             row_format: Format of the coordinates; None: the pipeline's.
             weight: Label field that is 1.0 where the sample lacks it.
         """
-        name = processor.default_data_name
         try:
-            coordinates = np.array(self._get(key), dtype=np.float32)
+            coordinates = np.asarray(self._get(key), dtype=np.float32)
         except (TypeError, ValueError) as error:
             raise SampleError(f"{self._where}[{key!r}] must be rows of numbers of one length: {error}") from error
         if coordinates.size == 0:
             return np.zeros((0, columns), np.float32)
         if coordinates.ndim != 2:
             raise SampleError(f"{self._where}[{key!r}] must be (N, columns), got shape {coordinates.shape}")
-        parts = [coordinates]
-        for field in processor.params.label_fields or ():
-            labels = self._labels(name, field, len(coordinates), weight)
-            parts.append(_backend.encode_labels(processor, name, field, labels, data.get(field)))
+        fields, width = processor.params.label_fields or (), coordinates.shape[1]
+        parts = np.empty((len(coordinates), width + len(fields)), np.float32)
+        parts[:, :width] = coordinates
+        for column, field in enumerate(fields, width):
+            parts[:, column] = self._labels(processor, field, len(coordinates), data.get(field), weight)
         try:
-            rows = _backend.to_internal(processor, np.hstack(parts), self.hw, row_format)
+            rows = _backend.to_internal(processor, parts, self.hw, row_format)
         except ValueError as error:
             raise SampleError(f"{self._where}[{key!r}] is invalid: {error}") from error
         if len(data[key]) and rows.shape[1] != columns:
@@ -136,8 +137,9 @@ class ReferenceSample:
                 f"{channels(value.shape)}: convert one"
             )
 
-    def _labels(self, name: str, field: str, count: int, weight: str | None) -> Any:
-        labels = self._sample.get(field)
+    def _labels(self, processor: Any, field: str, count: int, like: Any, weight: str | None) -> Array | list[Any]:
+        """Return a label field as the pipeline encodes it, one number for each of `count` rows."""
+        name, labels = processor.default_data_name, self._sample.get(field)
         if labels is None:
             labels = (self._sample.get(_LABEL_WRAPPERS[name]) or {}).get(field)
         if labels is None and field == weight:
@@ -147,7 +149,7 @@ class ReferenceSample:
                 f"{self._where} must have every label field of the pipeline, got no {field!r} for its {name}: add it, "
                 f"one value for each row; it has {', '.join(map(repr, self._sample))}"
             )
-        if isinstance(labels, str) or not hasattr(labels, "__len__") or np.ndim(labels) != 1:
+        if isinstance(labels, str) or not hasattr(labels, "__len__"):
             raise SampleError(f"{self._where}[{field!r}] must be a list or array, one value a row, got {labels!r}")
         if len(labels) != count:
             raise SampleError(
@@ -155,7 +157,12 @@ class ReferenceSample:
             )
         if field == weight:
             check_finite(f"{self._where}[{field!r}]", labels)
-        return labels
+        codes = _backend.known_codes(processor, name, field, labels)
+        if codes is not None:
+            return codes
+        if np.ndim(labels) != 1:
+            raise SampleError(f"{self._where}[{field!r}] must be a list or array, one value a row, got {labels!r}")
+        return _backend.encode_labels(processor, name, field, labels, like)
 
 
 def checked_pixels(name: str, value: Any) -> Array:
@@ -169,10 +176,10 @@ def checked_pixels(name: str, value: Any) -> Array:
 def check_finite(name: str, weights: Any) -> None:
     """Refuse weights that are no numbers, or not finite."""
     try:
-        finite = np.isfinite(np.asarray(weights, np.float32)).all()
+        lowest, highest = extremes(np.asarray(weights, np.float32))
     except (TypeError, ValueError) as error:
         raise SampleError(f"{name} must be numbers, got {weights!r}: {error}") from error
-    if not finite:
+    if not -math.inf < lowest <= highest < math.inf:
         raise SampleError(f"{name} must be finite, got {weights!r}")
 
 

@@ -15,7 +15,7 @@ from alb_mixup._sample import ReferenceSample, channels, check_finite, checked_p
 from alb_mixup.datasets import RecentSamples
 from alb_mixup.errors import ArgumentError, SampleError, UnreadableImageWarning
 from alb_mixup.functional import Array
-from alb_mixup.functional.blend import blend
+from alb_mixup.functional.blend import blend, blend_placed
 from alb_mixup.functional.fit import Fit
 from alb_mixup.functional.geometry import (
     FIT_MODES,
@@ -26,7 +26,7 @@ from alb_mixup.functional.geometry import (
     fit_oriented_bboxes,
     place,
 )
-from alb_mixup.functional.weights import join_rows, weigh_rows
+from alb_mixup.functional.weights import join_rows, join_weighed_rows
 
 _INTERPOLATIONS = (
     cv2.INTER_NEAREST,
@@ -37,7 +37,7 @@ _INTERPOLATIONS = (
     cv2.INTER_AREA,
     cv2.INTER_LANCZOS4,
 )
-_TARGETS = frozenset({"image", "images", "mask", "masks", "bboxes", "keypoints"})
+_PIXEL_TARGETS = frozenset({"image", "images", "mask", "masks"})
 _UNSUPPORTED_TARGETS = frozenset({"volume", "volumes", "mask3d", "masks3d"})
 _PARAMS = {"bboxes": "bbox_params", "keypoints": "keypoint_params"}
 _SETTINGS = (
@@ -57,8 +57,6 @@ class _Mix(NamedTuple):
     primary: Placement
     reference: Placement
     reference_hw: tuple[int, int]
-    oriented: bool = False
-    weight_column: int | None = None
 
 
 class MixUp(_backend.MixTransform):
@@ -183,7 +181,8 @@ class MixUp(_backend.MixTransform):
         """Draw λ, the index of a sample that can be read, and a seed."""
         samples = self._samples(data)
         ratio = generator.beta(*self._beta) if self.ratio_range is None else generator.uniform(*self.ratio_range)
-        seed, index = int(generator.integers(2**32)), None
+        # `random`, not `integers`, which takes several times as long (benchmarks/RESULTS.md, "Inside Compose")
+        seed, index = int(generator.random() * 2**32), None
         if len(samples):
             index, sample = self._draw_readable(samples, self._fit(data), generator)
             _drawn_sample.set((seed, id(self), sample))
@@ -194,7 +193,7 @@ class MixUp(_backend.MixTransform):
     def _draw_readable(self, samples: Any, fit: Fit | None, generator: np.random.Generator) -> tuple[int, Any]:
         redraws = 0
         while True:
-            index = int(generator.integers(len(samples)))
+            index = int(generator.random() * len(samples))
             try:
                 return index, _reference.read(samples, index, fit)
             except OSError as error:
@@ -236,7 +235,8 @@ class MixUp(_backend.MixTransform):
         """Turn the primary back into a sample shaped like the pipeline's own input."""
         kinds = self._kinds(data)
         hw = _size_of(data, kinds)
-        sample = {key: data[key] for key, kind in kinds.items() if kind in _TARGETS - {"images"}}
+        wanted = (_PIXEL_TARGETS | _PARAMS.keys()) - {"images"}
+        sample = {key: data[key] for key, kind in kinds.items() if kind in wanted}
         for key in [key for key, kind in kinds.items() if kind == "images"]:  # which take one image for all frames
             sample.setdefault("image" if key == "images" else key, data[key][0])
         for key in [key for key, kind in kinds.items() if kind in _PARAMS]:
@@ -256,15 +256,19 @@ class MixUp(_backend.MixTransform):
     def mix(self, data: dict[str, Any], record: Mapping[str, Any]) -> dict[str, Any]:
         """Mix every target of one sample with the reference's, as the record says."""
         kinds = self._kinds(data)
-        refused = [key for key, kind in kinds.items() if kind in _UNSUPPORTED_TARGETS]
-        if refused:
+        if not _UNSUPPORTED_TARGETS.isdisjoint(kinds.values()):
+            refused = [key for key, kind in kinds.items() if kind in _UNSUPPORTED_TARGETS]
             raise SampleError(f"MixUp mixes images, masks, bboxes and keypoints only, got {', '.join(refused)}")
         if record["reference_index"] is None:
             return data
         sample = self._partner(data, record)
-        primary, reference = place(_size_of(data, kinds), sample.hw, self.fit_mode)
-        mix = _Mix(float(record["ratio"]), primary, reference, sample.hw)
-        mixed = {key: self._mix_target(key, kind, data, sample, mix) for key, kind in kinds.items() if kind in _TARGETS}
+        placements = place(_size_of(data, kinds), sample.hw, self.fit_mode)
+        mix = _Mix(float(record["ratio"]), *placements, sample.hw)
+        # Rows first: an image goes through the processor's cache and leaves nothing else there (same place)
+        mixed = {key: self._mix_rows(key, kind, data, sample, mix) for key, kind in kinds.items() if kind in _PARAMS}
+        for key, kind in kinds.items():
+            if kind in _PIXEL_TARGETS:
+                mixed[key] = self._mix_pixels(key, kind, data[key], sample, mix)
         return data | mixed
 
     def _partner(self, data: Mapping[str, Any], record: Mapping[str, Any]) -> ReferenceSample:
@@ -301,10 +305,7 @@ class MixUp(_backend.MixTransform):
             copied[name] = copy(copied[name])
         return _backend.run_nested(self.reference_transform, copied, seed)
 
-    def _mix_target(self, key: str, kind: str, data: Mapping[str, Any], sample: ReferenceSample, mix: _Mix) -> Any:
-        value = data[key]
-        if kind in {"bboxes", "keypoints"}:
-            return self._mix_rows(key, kind, data, sample, mix)
+    def _mix_pixels(self, key: str, kind: str, value: Any, sample: ReferenceSample, mix: _Mix) -> Any:
         if kind in {"image", "images"}:
             partner = sample.image(key, value if kind == "image" else value[0])
             _checks.fill_fits("fill", self.fill, partner.dtype, channels(partner.shape))
@@ -326,6 +327,7 @@ class MixUp(_backend.MixTransform):
             partner = sample.rows(key, data, rows.shape[1], processor, None, None)
             _backend.renew_label_mappings(processor)
             return self.apply_to_keypoints(rows, partner=partner, mix=mix)
+        column, fit = None, fit_bboxes
         if self.weight_field is not None:
             if self.weight_field not in fields:
                 raise SampleError(
@@ -337,13 +339,12 @@ class MixUp(_backend.MixTransform):
             column = fields.index(self.weight_field) - len(fields)
             if len(rows):  # without rows, Albumentations leaves the column out
                 check_finite(self.weight_field, rows[:, column])
-            mix = mix._replace(weight_column=column)
         if _backend.is_oriented(processor):
             if self.fit_mode == "stretch":
                 raise SampleError('fit_mode must keep angles true for oriented boxes, got "stretch": take "contain"')
-            mix = mix._replace(oriented=True)
+            fit = fit_oriented_bboxes
         partner = sample.rows(key, data, rows.shape[1], processor, self._reference_format(), self.weight_field)
-        return self.apply_to_bboxes(rows, partner=partner, mix=mix)
+        return self.apply_to_bboxes(rows, partner=partner, mix=mix, fit=fit, weight_column=column)
 
     def _processor(self, key: str, kind: str) -> Any:
         """Return the pipeline's processor of boxes or keypoints."""
@@ -365,7 +366,7 @@ class MixUp(_backend.MixTransform):
         """Blend an image with its partner."""
         mix: _Mix = params["mix"]
         image = fit_image(img, mix.primary, self.fill, self.interpolation)
-        return blend(image, fit_image(params["partner"], mix.reference, self.fill, self.interpolation), mix.ratio)
+        return blend_placed(image, params["partner"], mix.reference, mix.ratio, self.fill, self.interpolation)
 
     def apply_to_images(self, images: Any, *_: Any, **params: Any) -> Any:
         """Blend each frame with the one partner."""
@@ -399,15 +400,15 @@ class MixUp(_backend.MixTransform):
 
     def apply_to_bboxes(self, bboxes: Array, *_: Any, **params: Any) -> Array:
         """Join the boxes of both images, weigh them, drop those below `min_weight`."""
-        mix: _Mix = params["mix"]
-        fit = fit_oriented_bboxes if mix.oriented else fit_bboxes
+        mix, fit, column = params["mix"], params["fit"], params["weight_column"]
         primary, partner = fit(bboxes, mix.primary), fit(params["partner"], mix.reference)
-        rows = join_rows(primary, partner)
-        if mix.weight_column is None or len(rows) == 0:
-            return rows
+        if column is None or not len(primary) + len(partner):
+            return join_rows(primary, partner)
         if self.weighting == "ratio":
-            rows = weigh_rows(rows, len(primary), mix.weight_column, mix.ratio)
-        return rows[rows[:, mix.weight_column] >= self.min_weight] if self.min_weight else rows
+            rows = join_weighed_rows(primary, partner, column, mix.ratio)
+        else:
+            rows = join_rows(primary, partner)
+        return rows[rows[:, column] >= self.min_weight] if self.min_weight else rows
 
     def apply_to_keypoints(self, keypoints: Array, *_: Any, **params: Any) -> Array:
         """Join the keypoints of both images, the primary's first."""

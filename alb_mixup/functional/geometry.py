@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from alb_mixup.functional import Array
+from alb_mixup.functional import Array, extremes
 
 FitMode = Literal["contain", "cover", "stretch", "canvas"]
 FIT_MODES: tuple[str, ...] = get_args(FitMode)
@@ -17,6 +17,7 @@ FIT_MODES: tuple[str, ...] = get_args(FitMode)
 _NOTHING_LEFT_PX = 1e-3
 
 
+_PLAIN_SIDE = 1e-4
 _MOVES_BYTES = frozenset({cv2.INTER_NEAREST, cv2.INTER_NEAREST_EXACT})
 _SAME_SIZE = {1: np.uint8, 2: np.uint16, 4: np.int32, 8: np.float64}
 
@@ -46,6 +47,18 @@ class Placement(NamedTuple):
         """Whether the canvas cuts a part of the image off."""
         return self.size_hw[0] > self.canvas_hw[0] or self.size_hw[1] > self.canvas_hw[1]
 
+    @property
+    def inside(self) -> tuple[slice, slice]:
+        """Rows and columns of the canvas that the image covers, where it is not cropped."""
+        return slice(self.top, self.top + self.size_hw[0]), slice(self.left, self.left + self.size_hw[1])
+
+    def outside(self) -> list[tuple[slice, slice]]:
+        """Rows and columns of the canvas that the image does not reach: above and below it, left and right of it."""
+        (height, width), (rows, cols) = self.canvas_hw, self.inside
+        wide = [(part, slice(0, width)) for part in (slice(0, rows.start), slice(rows.stop, height))]
+        high = [(rows, part) for part in (slice(0, cols.start), slice(cols.stop, width))]
+        return [band for band in wide + high if all(part.start < part.stop for part in band)]
+
 
 def place(primary_hw: tuple[int, int], reference_hw: tuple[int, int], fit_mode: str) -> tuple[Placement, Placement]:
     """Place the primary and the reference on their common canvas.
@@ -60,6 +73,8 @@ def place(primary_hw: tuple[int, int], reference_hw: tuple[int, int], fit_mode: 
         Placement of the primary and of the reference. Sides are rounded to the nearest pixel, halves up; an odd pixel
         left over is at the bottom or right.
     """
+    if primary_hw == reference_hw:
+        return Placement(primary_hw, primary_hw), Placement(primary_hw, primary_hw)
     if fit_mode == "canvas":
         canvas = (max(primary_hw[0], reference_hw[0]), max(primary_hw[1], reference_hw[1]))
         return Placement(canvas, primary_hw), Placement(canvas, reference_hw)
@@ -103,40 +118,89 @@ def fit_image(image: Array, placement: Placement, fill: float | Sequence[float],
         cv2.error: OpenCV does not resize this dtype with this interpolation.
     """
     (height, width), (size_h, size_w) = placement.canvas_hw, placement.size_hw
-    if placement.fills and placement.size_hw == image.shape[:2]:
+    if placement.canvas_hw == placement.size_hw == image.shape[:2]:
         return image
     if size_h >= height and size_w >= width:
-        resized = _resize(image, placement.size_hw, interpolation)
+        resized = resize(image, placement.size_hw, interpolation)
         return resized[-placement.top : height - placement.top, -placement.left : width - placement.left]
     canvas = np.empty((height, width, *image.shape[2:]), image.dtype)
-    bottom, right = placement.top + size_h, placement.left + size_w
-    _fill_around(canvas, (placement.top, bottom), (placement.left, right), fill)
-    canvas[placement.top : bottom, placement.left : right] = _resize(image, placement.size_hw, interpolation)
+    canvas[placement.inside] = resize(image, placement.size_hw, interpolation)
+    for band in placement.outside():
+        fill_pixels(canvas[band], fill)
     return canvas
 
 
-def _fill_around(canvas: Array, rows: tuple[int, int], cols: tuple[int, int], fill: float | Sequence[float]) -> None:
-    """Write `fill` outside rows x cols, whole rows at a time: broadcasting C values to each pixel is far slower."""
-    pixels = np.empty(canvas.shape[1:], canvas.dtype)
-    pixels[...] = fill
-    canvas[: rows[0]] = pixels
-    canvas[rows[1] :] = pixels
-    canvas[rows[0] : rows[1], : cols[0]] = pixels[: cols[0]]
-    canvas[rows[0] : rows[1], cols[1] :] = pixels[cols[1] :]
+def fill_pixels(pixels: Array, fill: float | Sequence[float]) -> None:
+    """Write `fill` into (H, W) or (H, W, C), whole rows at a time: broadcasting C values to each pixel is far slower.
+
+    Args:
+        pixels: Written to.
+        fill: Value, or one for each channel.
+    """
+    row = np.empty(pixels.shape[1:], pixels.dtype)
+    row[...] = fill
+    pixels[...] = row
 
 
-def _resize(image: Array, size_hw: tuple[int, int], interpolation: int) -> Array:
+def resize(image: Array, size_hw: tuple[int, int], interpolation: int, out: Array | None = None) -> Array:
+    """Resize an image or a mask of any number of channels.
+
+    Args:
+        image: As for `fit_image`.
+        size_hw: (height, width) wanted, in pixels.
+        interpolation: OpenCV flag.
+        out: Where OpenCV may put the result, in its shape and dtype; it does not always.
+
+    Returns:
+        Array of `size_hw`: `image` itself where it has that size, `out`, or a new one.
+    """
     if image.shape[:2] == size_hw:
         return image
     limit = 4 if interpolation == cv2.INTER_AREA else 128  # channels at once: OpenCV 5 takes no more, 4 took 512
     if image.ndim == 3 and image.shape[2] > limit:
-        parts = [_resize(image[..., i : i + limit], size_hw, interpolation) for i in range(0, image.shape[2], limit)]
+        parts = [resize(image[..., i : i + limit], size_hw, interpolation) for i in range(0, image.shape[2], limit)]
         return np.concatenate(parts, axis=2)
     values = np.ascontiguousarray(image)
     if interpolation in _MOVES_BYTES:  # so any dtype of that size will do: OpenCV has no bool, and mangles int64
         values = values.view(_SAME_SIZE.get(image.dtype.itemsize, image.dtype))
-    resized = cv2.resize(values, size_hw[::-1], interpolation=interpolation)
+        out = None
+    resized = cv2.resize(values, size_hw[::-1], out, interpolation=interpolation)
     return resized.reshape(*size_hw, *image.shape[2:]).view(image.dtype)  # OpenCV drops a last axis of 1
+
+
+def normalize_bboxes(bboxes: Array, bbox_format: str, hw: tuple[int, int]) -> NDArray[np.float32]:
+    """Convert horizontal boxes to normalized xyxy, to the same bits as Albumentations.
+
+    Args:
+        bboxes: (N, 4) float32 in `bbox_format`.
+        bbox_format: "pascal_voc", "coco" or "cxcywh" (pixels), "yolo" or "albumentations" (shares of the sides).
+        hw: (height, width) of the image, in pixels.
+
+    Returns:
+        New C-contiguous (N, 4) float32 array.
+    """
+    corners = np.array(bboxes)
+    if bbox_format == "coco":
+        corners[:, 2:] += corners[:, :2]
+    elif bbox_format in {"yolo", "cxcywh"}:
+        halves = bboxes[:, 2:] / 2
+        corners[:, :2] -= halves
+        corners[:, 2:] = bboxes[:, :2] + halves
+    if bbox_format in {"pascal_voc", "coco", "cxcywh"}:
+        corners /= np.array((hw[1], hw[0], hw[1], hw[0]), np.float32)
+    return corners
+
+
+def are_plain(corners: Array) -> bool:
+    """Tell whether boxes are beyond doubt: inside of the image, no side as short as 1e-4 of it.
+
+    Nothing clips, drops or refuses such boxes; of others, NaN included, this says nothing.
+
+    Args:
+        corners: (N, 4) normalized xyxy, N > 0.
+    """
+    lowest, highest = extremes(corners)
+    return lowest >= 0.0 and highest <= 1.0 and extremes(corners[:, 2:] - corners[:, :2])[0] > _PLAIN_SIDE
 
 
 def fit_bboxes(bboxes: Array, placement: Placement) -> Array:

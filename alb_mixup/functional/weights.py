@@ -17,24 +17,25 @@ def join_rows(primary: Array, reference: Array) -> Array:
     """
     if len(primary) == 0:
         return reference.astype(primary.dtype)
-    return np.concatenate([primary, reference.astype(primary.dtype)])
+    return np.concatenate((primary, reference.astype(primary.dtype, copy=False)))
 
 
-def weigh_rows(rows: Array, n_primary: int, column: int, ratio: float) -> Array:
-    """Multiply the weight of each row by its image's share: the primary's by `ratio`, the others by `1 - ratio`.
+def join_weighed_rows(primary: Array, reference: Array, column: int, ratio: float) -> Array:
+    """Concatenate as `join_rows` does, and multiply each weight by its image's share: `ratio` and `1 - ratio`.
 
     So weights that came in compose: a pseudo-label's confidence, or the share of an earlier MixUp.
 
     Args:
-        rows: (N, C) rows, the primary's first.
-        n_primary: How many rows are the primary's.
+        primary: (N, C) rows.
+        reference: (M, C) rows.
         column: Index of the weight column.
         ratio: Share of the primary image in [0, 1].
 
     Returns:
-        New (N, C) array.
+        New (N + M, C) array in the primary's dtype, the primary's rows first.
     """
-    weighted = rows.copy()
-    weighted[:n_primary, column] *= ratio
-    weighted[n_primary:, column] *= 1.0 - ratio
-    return weighted
+    rows = join_rows(primary, reference)
+    weights = rows[:, column]
+    for part, share in ((weights[: len(primary)], ratio), (weights[len(primary) :], 1.0 - ratio)):
+        np.multiply(part, share, out=part)
+    return rows

@@ -1,0 +1,242 @@
+"""Tables of what reads files: one call from disk, a whole epoch, threads in the workers."""
+
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import albumentations as A
+import cv2
+import numpy as np
+
+from alb_mixup import CachedDataset, DiskCache, MixUp, RecentSamples, VocDataset, sample_dataset
+from alb_mixup.functional.fit import Fit
+from benchmarks.harness import SIDE, interleave, sample, table
+from benchmarks.tables import blend_case, compose
+
+_GIB = 1024**3
+
+# How a reference may be held: a line here is a row in both tables.
+MODES: dict[str, Callable[[Any, Path], MixUp]] = {
+    "file, whole image": lambda dataset, _: MixUp(dataset, size_hint=False, p=1.0),
+    "file, scaled decoding": lambda dataset, _: MixUp(dataset, p=1.0),
+    "CachedDataset": lambda dataset, _: MixUp(_filled(dataset), p=1.0),
+    "DiskCache": lambda dataset, folder: MixUp(DiskCache(dataset, folder / "cache", size=(SIDE, SIDE)), p=1.0),
+    "RecentSamples": lambda _, __: MixUp(RecentSamples(capacity=20), p=1.0),
+}
+
+
+def _filled(dataset: Any) -> CachedDataset:
+    """Return a cache that has seen every sample at the size of the primaries: workers begin with what it holds."""
+    cached = CachedDataset(dataset, max_bytes=_GIB)
+    for index in range(len(dataset)):
+        cached.fitted(index, Fit((SIDE, SIDE), "contain", cv2.INTER_LINEAR))
+    return cached
+
+
+def from_disk(rounds: int, **_: Any) -> str:
+    """One call with a reference of each size, held in each way."""
+    rows, primary = [], sample(20)
+    for hw in ((480, 640), (960, 1280), (3000, 4000)):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            dataset = _photographs(folder, hw)
+            mixups = {mode: make(dataset, folder) for mode, make in MODES.items()}
+            stored = DiskCache(dataset, folder / "cache", size=(SIDE, SIDE))
+            fitted = [{**stored[i], "image": stored[i]["image"].copy()} for i in range(len(stored))]
+            mixups = {"in memory, fitted": MixUp(fitted, p=1.0), **mixups}
+            pipelines = {mode: compose(mixup) for mode, mixup in mixups.items()}
+            cases = {mode: lambda p=pipeline: p(**primary) for mode, pipeline in pipelines.items()}
+            t = interleave({**cases, "blend": blend_case()}, max(5, rounds // 2) if hw[0] < SIDE * 2 else 7)
+            rows += [
+                [
+                    f"{hw[1]}×{hw[0]}, {mode}",
+                    t.ms(mode),
+                    t.ratio(mode, "file, whole image"),
+                    t.ratio(mode, "in memory, fitted"),
+                ]
+                for mode in cases
+            ]
+    return table(
+        "From disk",
+        f"MixUp inside Compose on one {SIDE}×{SIDE} primary in memory (20 boxes), the reference four JPEG photographs "
+        "(the embedded sample, enlarged where it must be; quality 90; in the system's file cache). *In memory, fitted* "
+        "is a list of samples at the size in which they are placed. Hits only: what keeps samples has seen all four. "
+        "Target: hits at most 1.3 times *in memory, fitted*.",
+        ["width×height, reference", "ms", "times whole image", "times in memory"],
+        rows,
+    )
+
+
+def _photographs(folder: Path, hw: tuple[int, int], count: int = 4) -> VocDataset:
+    """Write sample photographs at another size, as a Pascal VOC dataset."""
+    source = sample_dataset()
+    for part in ("Annotations", "JPEGImages"):
+        (folder / part).mkdir()
+    for index in range(count):
+        original = source[index]
+        scale = np.array([hw[1], hw[0]] * 2) / np.array(original["image"].shape[1::-1] * 2)
+        image = cv2.resize(original["image"], hw[::-1], interpolation=cv2.INTER_CUBIC)
+        jpeg = [cv2.IMWRITE_JPEG_QUALITY, 90]
+        cv2.imwrite(str(folder / "JPEGImages" / f"{index}.jpg"), cv2.cvtColor(image, cv2.COLOR_RGB2BGR), jpeg)
+        objects = "".join(
+            "<object><name>{}</name><bndbox><xmin>{}</xmin><ymin>{}</ymin><xmax>{}</xmax><ymax>{}</ymax></bndbox>"
+            "</object>".format(label, *np.add(box, (1, 1, 0, 0)).round().astype(int))
+            for label, box in zip(original["labels"], original["bboxes"] * scale, strict=True)
+        )
+        size = f"<size><width>{hw[1]}</width><height>{hw[0]}</height><depth>3</depth></size>"
+        xml = f"<annotation><filename>{index}.jpg</filename>{size}{objects}</annotation>"
+        (folder / "Annotations" / f"{index}.xml").write_text(xml)
+    return VocDataset(folder)
+
+
+class Epoch:
+    """What a DataLoader reads: `length` samples of a dataset that may have fewer."""
+
+    def __init__(self, dataset: Any, length: int, pipeline: Any = None) -> None:
+        self.dataset, self.length, self.pipeline = dataset, length, pipeline
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> Any:
+        made = self.dataset[index % len(self.dataset)]
+        return made if self.pipeline is None else _as_tensors(self.pipeline(**made))
+
+
+def _as_tensors(made: dict[str, Any]) -> dict[str, Any]:
+    import torch  # noqa: PLC0415
+
+    image = torch.from_numpy(np.ascontiguousarray(made["image"].transpose(2, 0, 1)))
+    return {"img": image, "bboxes": torch.from_numpy(made["bboxes"]), "labels": made["labels"]}
+
+
+def _training_pipeline(*mixup: Any) -> A.Compose:
+    """What Ultralytics does around its MixUp: fit to a square, affine, mix, colour, flip."""
+    return compose(*_geometry(), *mixup, A.HueSaturationValue(4, 45, 25, p=1.0), A.HorizontalFlip(p=0.5))
+
+
+def _geometry() -> list[Any]:
+    return [
+        A.LongestMaxSize(SIDE),
+        A.PadIfNeeded(SIDE, SIDE, fill=114),
+        A.Affine(scale=(0.5, 1.5), translate_percent=(-0.1, 0.1), fill=114, p=1.0),
+    ]
+
+
+def epoch(voc: str | None, epoch_size: int, **_: Any) -> str:
+    """Images per second of a DataLoader with two workers."""
+    dataset = _real(voc)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        epochs = {"no MixUp": Epoch(dataset, epoch_size, _training_pipeline())}
+        for mode, make in MODES.items():
+            epochs[mode] = Epoch(dataset, epoch_size, _training_pipeline(make(dataset, folder)))
+        moved = MixUp(dataset, reference_transform=compose(*_geometry()), p=1.0)
+        epochs["file, partner fitted and moved as well"] = Epoch(dataset, epoch_size, _training_pipeline(moved))
+        if find_spec("ultralytics"):
+            for title, share in (("Ultralytics, mixup=1.0, mosaic=0", 1.0), ("Ultralytics, mixup=0, mosaic=0", 0.0)):
+                epochs[title] = Epoch(_ultralytics(dataset, folder / title, share), epoch_size)
+        cv2.setNumThreads(1)  # importing Ultralytics sets it
+        with _loaders(epochs, workers=2) as cases:
+            t = interleave(cases, rounds=3, warm_ups=1, clock=time.perf_counter)
+    base = "no MixUp"
+    rows = [[mode, f"{epoch_size / t.ms(mode) * 1e3:.0f}", t.ratio(mode, base)] for mode in cases]
+    return table(
+        "Epoch",
+        f"A PyTorch DataLoader with 2 workers, batches of 16, over {epoch_size} samples of {_described(dataset)}, in "
+        "epochs that take turns, after one that does not count. Ours: decode, fit to a square of "
+        f"{SIDE}, affine, MixUp with p=1, colour, flip; the same without MixUp. *Partner fitted and moved as well* "
+        "gives the partner the primary's geometry, as Ultralytics does. Targets: ours ahead of Ultralytics; with a "
+        "cache or recent samples at most 1.15 times *no MixUp*.",
+        ["", "images a second", "time, times no MixUp"],
+        rows,
+    )
+
+
+def threads(voc: str | None, epoch_size: int, **_: Any) -> str:
+    """OpenCV's threads inside of the workers."""
+    dataset, rows = _real(voc), []
+    for workers in (2, 4):
+        epochs = {str(n): Epoch(dataset, epoch_size, _training_pipeline(MixUp(dataset, p=1.0))) for n in (1, 2)}
+        with _loaders(epochs, workers, cv2_threads=int) as cases:
+            t = interleave(cases, rounds=3, warm_ups=1, clock=time.perf_counter)
+        speeds = [f"{epoch_size / t.ms(n) * 1e3:.0f}" for n in cases]
+        rows.append([f"{workers} workers", *speeds, t.ratio("2", "1")])
+    return table(
+        "Threads",
+        f"The epoch of *file, scaled decoding* with `cv2.setNumThreads` in each worker, on {os.cpu_count()} cores: "
+        "images a second. PyTorch sets its own threads in a worker to one; OpenCV's stay as they were.",
+        ["", "1 thread", "2 threads", "time of 2, times that of 1"],
+        rows,
+    )
+
+
+def _described(dataset: VocDataset) -> str:
+    boxes = sum(len(dataset.annotations(index)["labels"]) for index in range(len(dataset)))
+    return f"a VocDataset of {len(dataset)} images with {boxes} boxes"
+
+
+def _real(voc: str | None) -> VocDataset:
+    return VocDataset(voc, on_invalid="drop") if voc else sample_dataset()
+
+
+@contextmanager
+def _loaders(
+    epochs: dict[str, Epoch], workers: int, cv2_threads: Callable[[str], int] = lambda _: 1
+) -> Iterator[dict[str, Callable[[], None]]]:
+    """Give one case for each epoch: to run it to its end. Workers live from the first to the last."""
+    import torch.utils.data  # noqa: PLC0415
+
+    loaders = {
+        name: torch.utils.data.DataLoader(
+            epoch,  # type: ignore[arg-type]
+            batch_size=16,
+            shuffle=True,
+            num_workers=workers,
+            collate_fn=list,
+            persistent_workers=True,
+            worker_init_fn=partial(_set_threads, cv2_threads(name)),
+            multiprocessing_context="fork",
+        )
+        for name, epoch in epochs.items()
+    }
+    yield {name: lambda loader=loader: _run(loader) for name, loader in loaders.items()}
+
+
+def _set_threads(cv2_threads: int, _worker: int) -> None:
+    cv2.setNumThreads(cv2_threads)
+
+
+def _run(loader: Any) -> None:
+    for _ in loader:
+        pass
+
+
+def _ultralytics(dataset: VocDataset, folder: Path, mixup: float) -> Any:
+    """Return Ultralytics' training dataset of the same images, written as its own layout."""
+    from ultralytics.cfg import get_cfg  # noqa: PLC0415
+    from ultralytics.data.dataset import YOLODataset  # noqa: PLC0415
+
+    for part in ("images", "labels"):
+        (folder / part).mkdir(parents=True)
+    for index in range(len(dataset)):
+        path, (height, width) = dataset.image_path(index), dataset.image_size(index)
+        (folder / "images" / path.name).symlink_to(path)
+        annotations = dataset.annotations(index)
+        boxes = annotations["bboxes"] / (width, height, width, height)
+        lines = [
+            f"{dataset.classes.index(label)} {(x0 + x1) / 2} {(y0 + y1) / 2} {x1 - x0} {y1 - y0}\n"
+            for label, (x0, y0, x1, y1) in zip(annotations["labels"], boxes, strict=True)
+        ]
+        (folder / "labels" / f"{path.stem}.txt").write_text("".join(lines))
+    settings = get_cfg(overrides={"mosaic": 0.0, "mixup": mixup, "imgsz": SIDE})
+    data = {"names": dict(enumerate(dataset.classes)), "channels": 3}
+    return YOLODataset(
+        img_path=str(folder / "images"), imgsz=SIDE, augment=True, hyp=settings, data=data, batch_size=16
+    )

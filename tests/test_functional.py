@@ -1,0 +1,155 @@
+"""The kernels' short cuts give what the long way gives, to the bit."""
+
+import albumentations as A
+import cv2
+import numpy as np
+import pytest
+
+from alb_mixup import _backend
+from alb_mixup.functional import extremes
+from alb_mixup.functional.blend import blend, blend_placed
+from alb_mixup.functional.geometry import FIT_MODES, are_plain, fit_image, normalize_bboxes, place
+
+HW = (48, 64)
+SHAPES = [(), (1,), (3,), (5,), (130,)]
+
+
+def pixels(hw, channels, dtype, seed=0):
+    values = np.random.default_rng(seed).integers(0, 256, (*hw, *channels))
+    return values.astype(dtype)
+
+
+def processor_of(bbox_format, **settings):
+    params = A.BboxParams(bbox_format, label_fields=["labels", "mixup_weight"], **settings)
+    return A.Compose([A.NoOp(p=1.0)], bbox_params=params).processors["bboxes"]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+@pytest.mark.parametrize("channels", SHAPES, ids=str)
+@pytest.mark.parametrize("mode", FIT_MODES)
+@pytest.mark.parametrize("hw", [(48, 64), (24, 64), (48, 31), (17, 90), (96, 128), (1, 1), (200, 3)], ids=str)
+def test_placed_blend_is_fit_then_blend(hw, mode, channels, dtype):
+    own, other = place(HW, hw, mode)
+    image, reference = pixels(HW, channels, dtype), pixels(hw, channels, dtype, seed=1)
+    fills = [7.0] if channels in {(), (1,)} else [7.0, list(range(channels[0]))]
+    for fill in fills:
+        canvas = fit_image(image, own, fill, cv2.INTER_LINEAR)
+        expected = blend(canvas, fit_image(reference, other, fill, cv2.INTER_LINEAR), 0.3)
+        found = blend_placed(canvas, reference, other, 0.3, fill, cv2.INTER_LINEAR)
+        assert found.dtype == dtype
+        assert found.flags.c_contiguous
+        np.testing.assert_array_equal(found, expected)
+        assert not np.shares_memory(found, image)
+        assert not np.shares_memory(found, reference)
+
+
+@pytest.mark.parametrize("hw", [(48, 64), (24, 64)], ids=str)
+def test_placed_blend_writes_to_no_input_and_takes_any_layout(hw):
+    image, reference = pixels(HW, (3,), np.uint8), pixels(hw, (3,), np.uint8, seed=1)
+    kept = image.copy(), reference.copy()
+    placement = place(HW, hw, "contain")[1]
+    expected = blend_placed(image, reference, placement, 0.6, 9.0, cv2.INTER_LINEAR)
+    np.testing.assert_array_equal(image, kept[0])
+    np.testing.assert_array_equal(reference, kept[1])
+    image.flags.writeable = reference.flags.writeable = False
+    for view in (lambda a: a[::-1, ::-1].copy()[::-1, ::-1], np.asfortranarray):
+        np.testing.assert_array_equal(
+            blend_placed(view(image), view(reference), placement, 0.6, 9.0, cv2.INTER_LINEAR), expected
+        )
+
+
+@pytest.mark.parametrize("target", ["image", "other", "part of a wider array"])
+def test_blend_into_an_array(target):
+    image, other = pixels(HW, (3,), np.uint8), pixels(HW, (3,), np.uint8, seed=1)
+    expected = blend(image, other, 0.3)
+    wide = np.zeros((HW[0], HW[1] + 9, 3), np.uint8)
+    out = {"image": image, "other": other}.get(target, wide[:, 4 : 4 + HW[1]])
+    assert blend(image, other, 0.3, out) is out
+    np.testing.assert_array_equal(out, expected)
+    assert not wide[:, :4].any()
+    assert not wide[:, 4 + HW[1] :].any()
+
+
+@pytest.mark.parametrize("bbox_format", _backend.BBOX_FORMATS)
+@pytest.mark.parametrize("settings", [{}, {"filter_invalid_bboxes": True}], ids=str)
+def test_plain_boxes_are_what_albumentations_makes_of_them(bbox_format, settings):
+    random = np.random.default_rng(3)
+    hw, processor = (347, 611), processor_of(bbox_format, **settings)
+    shape = hw if _backend._IS_X else {"height": hw[0], "width": hw[1]}
+    far = np.array([hw[1], hw[0]] * 2 if bbox_format in {"pascal_voc", "coco", "cxcywh"} else [1.0] * 4)
+    low = random.uniform(0, 0.7, (200, 2))
+    high = low + random.uniform(0.001, 0.3, (200, 2))
+    corners = {
+        "coco": [low, high - low], "yolo": [(low + high) / 2, high - low], "cxcywh": [(low + high) / 2, high - low],
+    }.get(bbox_format, [low, high])  # fmt: skip
+    rows = np.hstack([np.hstack(corners) * far, random.uniform(0, 9, (200, 2))]).astype(np.float32)
+    expected = processor.check_and_convert(rows.copy(), shape, "to")
+    assert are_plain(normalize_bboxes(rows[:, :4], bbox_format, hw))
+    np.testing.assert_array_equal(_backend.to_internal(processor, rows.copy(), hw), expected.astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        (-1e-6, 0, 0.5, 0.5), (0, 0, 0.5, 1.000001), (0.5, 0.5, 0.5, 0.6), (0.5, 0.5, 0.4, 0.6),
+        (0.1, 0.1, 0.10005, 0.6), (np.nan, 0, 1, 1), (0, 0, 1, np.nan), (0, 0, np.inf, 1), (-np.inf, 0, 1, 1),
+    ],
+)  # fmt: skip
+def test_other_boxes_are_left_to_albumentations(box):
+    good = (0.1, 0.1, 0.9, 0.9)
+    assert are_plain(np.array([good], np.float32))
+    for rows in ([box], [good, box], [box, good, good]):
+        assert not are_plain(np.array(rows, np.float32))
+
+
+@pytest.mark.parametrize(
+    ("primary", "reference", "short_cut"),
+    [
+        (["a", "b"], ["b", "a", "b"], True),
+        (["a", "b"], ["b", "new"], False),
+        (["a", "b"], np.array(["b", "a"]), False),
+        (np.array(["a", "b"]), ["b", "a"], False),
+        ([1, 2], [5, 3], True),
+        ([1.5, 2], np.array([0.5, 7], np.float32), True),
+        ([1, 2], [np.int64(5), 3], False),
+        (np.array([1, 2]), np.array([5, 3]), True),
+        (np.array([1, 2]), np.array([5, 3], np.int8), False),
+        (np.array([1, 2]), [5, 3], False),
+        (np.array([0.5, 2], np.float32), np.array([5, 3], np.float32), True),
+    ],
+    ids=str,
+)
+def test_known_labels_are_encoded_as_all_others(primary, reference, short_cut):
+    processor = processor_of("pascal_voc")
+    processor.label_manager.process_field("bboxes", "labels", primary)
+    codes = _backend.known_codes(processor, "bboxes", "labels", reference)
+    assert (codes is not None) == short_cut
+    if short_cut:
+        expected = _backend.encode_labels(processor, "bboxes", "labels", reference, None)
+        np.testing.assert_array_equal(np.asarray(codes, np.float32), expected.astype(np.float32))
+
+
+@pytest.mark.parametrize("reference", [["b", 1], [["a"], ["b"]], [{}, "a"], [True, "a"], np.array([["a"]])], ids=str)
+def test_labels_that_need_a_look_take_no_short_cut(reference):
+    processor = processor_of("pascal_voc")
+    assert _backend.known_codes(processor, "bboxes", "labels", reference) is None
+    for primary in (["a", "b"], [1, 2]):
+        processor = processor_of("pascal_voc")
+        processor.label_manager.process_field("bboxes", "labels", primary)
+        assert _backend.known_codes(processor, "bboxes", "labels", reference) is None
+
+
+def test_labels_that_albumentations_will_not_look_up_take_no_short_cut():
+    processor = processor_of("pascal_voc")
+    for primary in (["a", "b"], [1, 2]):  # on 2.0.8 the second call turns the encoder into one of numbers
+        processor.label_manager.process_field("bboxes", "labels", primary)
+    known = processor.label_manager.metadata["bboxes"]["labels"]
+    assert (_backend.known_codes(processor, "bboxes", "labels", ["a"]) is None) == known.encoder.is_numerical
+
+
+def test_extremes():
+    values = np.array([[3, -2, 9], [4, 0, 1]], np.float32)
+    assert extremes(values) == extremes(values[:, ::-1]) == (-2, 9)
+    assert extremes(values[:, 0]) == (3, 4)
+    values[1, 1] = np.nan
+    assert np.isnan(extremes(values)).all()
