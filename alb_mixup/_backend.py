@@ -335,6 +335,23 @@ def refuse_bindings(label_fields: Sequence[str]) -> None:
         )
 
 
+def refuse_ultralytics(label_fields: Sequence[str]) -> None:
+    """Refuse the pipeline that Ultralytics makes of `augmentations=[...]`.
+
+    It looks up each box's class in the original image, so the reference's boxes would get wrong ones. Nothing but its
+    label fields tells that pipeline apart.
+
+    Raises:
+        SampleError: The pipeline is Ultralytics'.
+    """
+    if list(label_fields) == ["class_labels", "idx"] and "ultralytics" in sys.modules:
+        raise SampleError(
+            "augmentations=[...] of Ultralytics must be without MixUp, got it among them: Ultralytics would give the "
+            "reference's boxes wrong classes; train with YOLO(...).train(trainer=mixup_trainer(A.Compose([MixUp(...)], "
+            "...))), from alb_mixup.integrations.ultralytics"
+        )
+
+
 def _current_invocation() -> Any:
     from albumentations.core.invocation import get_current_invocation  # noqa: PLC0415  (AlbumentationsX only)
 
