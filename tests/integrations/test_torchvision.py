@@ -98,12 +98,14 @@ def test_regions_have_the_weights_of_their_boxes():
     targets = batch()[1]
     model = faster_rcnn()
     weight_loss(model)
-    proposals = [target["boxes"] + 1.0 for target in targets]
+    nothing = torch.tensor([[0.0, 0.0, 2.0, 2.0]])
+    proposals = [torch.cat([target["boxes"] + 1.0, nothing]) for target in targets]
     regions, _, labels, _ = model.roi_heads.select_training_samples(proposals, targets)
     weights = model.roi_heads._weights.split([len(part) for part in labels])
     assert weights[1].tolist() == [1.0] * len(weights[1])
     for region, label, weight, target in zip(regions, labels, weights, targets, strict=True):
         objects = label > 0
+        assert not objects.all()
         assert weight[~objects].tolist() == [1.0] * int((~objects).sum())
         if len(target["boxes"]):
             nearest = torchvision.ops.box_iou(region[objects], target["boxes"]).argmax(1)
