@@ -110,7 +110,7 @@ class Epoch:
 
 
 def _as_tensors(made: dict[str, Any]) -> dict[str, Any]:
-    import torch  # noqa: PLC0415
+    import torch
 
     image = torch.from_numpy(np.ascontiguousarray(made["image"].transpose(2, 0, 1)))
     return {"img": image, "bboxes": torch.from_numpy(made["bboxes"]), "labels": made["labels"]}
@@ -191,7 +191,7 @@ def _loaders(
     epochs: dict[str, Epoch], workers: int, cv2_threads: Callable[[str], int] = lambda _: 1
 ) -> Iterator[dict[str, Callable[[], None]]]:
     """Give one case for each epoch: to run it to its end. Workers live from the first to the last."""
-    import torch.utils.data  # noqa: PLC0415
+    import torch.utils.data
 
     loaders = {
         name: torch.utils.data.DataLoader(
@@ -220,8 +220,8 @@ def _run(loader: Any) -> None:
 
 def _ultralytics(dataset: VocDataset, folder: Path, mixup: float) -> Any:
     """Return Ultralytics' training dataset of the same images, written as its own layout."""
-    from ultralytics.cfg import get_cfg  # noqa: PLC0415
-    from ultralytics.data.dataset import YOLODataset  # noqa: PLC0415
+    from ultralytics.cfg import get_cfg
+    from ultralytics.data.dataset import YOLODataset
 
     for part in ("images", "labels"):
         (folder / part).mkdir(parents=True)

@@ -21,8 +21,8 @@ Case = Callable[[], Any]
 
 def ultralytics(n_boxes: int) -> Case:
     """Ultralytics' `MixUp.__call__` on labels that are made anew for each call (it changes them)."""
-    from ultralytics.data.augment import MixUp  # noqa: PLC0415
-    from ultralytics.utils.instance import Instances  # noqa: PLC0415
+    from ultralytics.data.augment import MixUp
+    from ultralytics.utils.instance import Instances
 
     class Labels:
         def __init__(self, seed: int) -> None:
@@ -49,8 +49,8 @@ def ultralytics(n_boxes: int) -> Case:
 
 def torchvision() -> Case:
     """Torchvision's v2.MixUp: a batch of two, and one-hot classes instead of boxes."""
-    import torch  # noqa: PLC0415
-    from torchvision.transforms.v2 import MixUp  # noqa: PLC0415
+    import torch
+    from torchvision.transforms.v2 import MixUp
 
     batch = torch.from_numpy(np.stack([sample(0, seed=i)["image"] for i in (0, 1)])).permute(0, 3, 1, 2).float()
     mixup, labels = MixUp(num_classes=20), torch.tensor([0, 1])
@@ -59,8 +59,8 @@ def torchvision() -> Case:
 
 def kornia() -> Case:
     """Kornia's RandomMixUpV2: the same, float32 tensors."""
-    import torch  # noqa: PLC0415
-    from kornia.augmentation import RandomMixUpV2  # noqa: PLC0415
+    import torch
+    from kornia.augmentation import RandomMixUpV2
 
     pair = np.stack([sample(0, seed=i)["image"] for i in (0, 1)])
     batch = torch.from_numpy(pair).permute(0, 3, 1, 2).float().div(255).contiguous()
