@@ -171,7 +171,9 @@ def test_weights_of_another_precision_are_no_obstacle(make):
 
 
 def test_a_reference_without_weights_counts_as_ones():
-    assert mixing([sample(1, mixup_weight=None)])(**sample())["mixup_weight"] == [0.75, 0.75, 0.25, 0.25]
+    mixer = mixing([sample(1, mixup_weight=None)])
+    assert mixer(**sample())["mixup_weight"] == [0.75, 0.75, 0.25, 0.25]
+    assert mixer(**sample(labels=()))["mixup_weight"] == [0.25, 0.25]
 
 
 def test_weighting_none_leaves_weights_alone():
