@@ -269,7 +269,9 @@ def _complete(root: Path, plan: Plan, workers: int, progress: bool) -> None:
         missing = journal.missing()
         done = run_in_workers(_Writer, (plan, root), missing, min(workers, max(1, len(missing))))
         with contextlib.closing(done):
-            for record in progress_bar(done, total=len(plan), initial=len(plan) - len(missing), shown=progress):
+            for record in progress_bar(
+                done, "mixing", total=len(plan), initial=len(plan) - len(missing), shown=progress
+            ):
                 journal.add(record)
         for path, pieces in plan.layout().index_files(lambda: map(written_image, journal)):
             _write(root, path, (piece.encode() for piece in pieces))

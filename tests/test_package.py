@@ -20,7 +20,7 @@ FRAMEWORKS = {"torch", "torchvision", "transformers", "ultralytics", "ray", "ten
 LAYERS = {
     "errors": set(),
     "functional": {"functional"},
-    "datasets": {"errors", "functional", "datasets"},
+    "datasets": {"errors", "functional", "datasets", "_progress"},
     "plot": {"errors", "functional"},
     "preview": {"errors", "plot"},
     "check": {"functional", "datasets"},

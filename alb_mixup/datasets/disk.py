@@ -3,7 +3,7 @@
 import hashlib
 import operator
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from warnings import warn
@@ -11,6 +11,7 @@ from warnings import warn
 import cv2
 import numpy as np
 
+from alb_mixup._progress import progress_bar
 from alb_mixup.datasets._cache_file import CacheFile, Stored, one_at_a_time, read_header, write
 from alb_mixup.datasets._image import read_fitted_image, read_image
 from alb_mixup.datasets.base import DetectionDataset, absolute_path
@@ -177,7 +178,7 @@ class DiskCache(Sequence[dict[str, Any]]):
             message = f"the cache {self.path.as_posix()} is built anew: it was made for other {changed}"
             warn(message, StaleCacheWarning, stacklevel=3)
         unreadable: list[ImageReadError] = []
-        write(self.path, self._holds, _with_progress(self._images(unreadable), len(self)))
+        write(self.path, self._holds, progress_bar(self._images(unreadable), "caching images", total=len(self)))
         if unreadable:
             message = f"the cache leaves out {len(unreadable)} images that cannot be read, the first: {unreadable[0]}"
             warn(message, UnreadableImageWarning, stacklevel=3)
@@ -237,14 +238,6 @@ def _resized(
         masks = [cv2.resize(mask, to_hw[::-1], interpolation=cv2.INTER_NEAREST) for mask in annotations["masks"]]
         annotations["masks"] = np.array(masks, np.uint8).reshape(-1, *to_hw)
     return annotations
-
-
-def _with_progress(images: Iterator[Stored | None], count: int) -> Iterable[Stored | None]:
-    try:
-        from tqdm import tqdm  # noqa: PLC0415  (an extra)
-    except ImportError:
-        return images
-    return tqdm(images, "caching images", count, unit="img", disable=None)  # None: not where nobody looks
 
 
 def _checked_size(size: Any) -> tuple[int, int]:
