@@ -143,7 +143,7 @@ class ReferenceSample:
         if labels is None:
             labels = (self._sample.get(_LABEL_WRAPPERS[name]) or {}).get(field)
         if labels is None and field == weight:
-            return np.ones(count, np.float32)
+            labels = np.ones(count, np.float32)
         if labels is None:
             raise SampleError(
                 f"{self._where} must have every label field of the pipeline, got no {field!r} for its {name}: add it, "
