@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
-from alb_mixup import _backend
+from alb_mixup import MixUp, _backend
 from alb_mixup.functional import extremes
 from alb_mixup.functional.blend import blend, blend_placed
 from alb_mixup.functional.geometry import FIT_MODES, are_plain, fit_image, normalize_bboxes, place
@@ -153,3 +153,13 @@ def test_extremes():
     assert extremes(values[:, 0]) == (3, 4)
     values[1, 1] = np.nan
     assert np.isnan(extremes(values)).all()
+
+
+def test_weights_that_only_the_reference_lacks_are_one():
+    boxes = {"bboxes": np.array([[1, 2, 30, 40]], np.float32), "labels": ["a"]}
+    reference = [{"image": pixels(HW, (3,), np.uint8), **boxes}]
+    params = A.BboxParams("pascal_voc", label_fields=["labels", "mixup_weight"])
+    mix = A.Compose([MixUp(reference, ratio_range=(0.25, 0.25), p=1.0)], bbox_params=params)
+    out = mix(image=pixels(HW, (3,), np.uint8), bboxes=[], labels=[], mixup_weight=[])
+    assert out["mixup_weight"] == [0.75]
+    assert out["labels"] == ["a"]
