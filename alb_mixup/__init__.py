@@ -1,6 +1,7 @@
 """MixUp for object detection as an Albumentations transform, boxes and their weights included."""
 
 from alb_mixup.datasets import CocoDataset, VocDataset, YoloDataset, open_dataset, sample_dataset
+from alb_mixup.explore import explore
 from alb_mixup.generate import generate
 from alb_mixup.plot import plot
 from alb_mixup.transform import MixUp
@@ -11,6 +12,7 @@ __all__ = [
     "VocDataset",
     "YoloDataset",
     "__version__",
+    "explore",
     "generate",
     "open_dataset",
     "plot",
