@@ -150,7 +150,7 @@ else:
             self._process_id = os.getpid()
             if words:
                 words = [int(self.random_generator.integers(2**63)), *words]
-                self.set_random_state(np.random.default_rng(words), random.Random(str(words)))
+                _set_streams(self, words)
 
     class _PipelineRank(threading.local):
         """Counts the transforms that are handed one and the same processors."""
@@ -173,6 +173,25 @@ def _worker_words() -> list[int]:
     if info is not None:
         return [info.seed]
     return list(getattr(multiprocessing.current_process(), "_identity", ()))
+
+
+def seed_in_worker(pipeline: Any, seed: int) -> None:
+    """Give a pipeline the stream of this worker of PyTorch's DataLoader, for all of its transforms.
+
+    AlbumentationsX does so itself, from the same seed.
+
+    Args:
+        pipeline: `A.Compose`.
+        seed: The worker's `torch.initial_seed()`; a seed that the pipeline was built with is combined with it.
+    """
+    if not _IS_X:
+        words = [seed] if pipeline.seed is None else [seed, pipeline.seed]
+        _set_streams(pipeline, words)
+
+
+def _set_streams(pipeline: Any, words: list[int]) -> None:
+    # Not `set_random_seed`: 2.0.8 would seed every transform alike, and a flip would follow each jitter.
+    pipeline.set_random_state(np.random.default_rng(words), random.Random(str(words)))
 
 
 def bbox_format(processor: Any) -> str:
@@ -316,6 +335,23 @@ def refuse_bindings(label_fields: Sequence[str]) -> None:
         )
 
 
+def refuse_ultralytics(label_fields: Sequence[str]) -> None:
+    """Refuse the pipeline that Ultralytics makes of `augmentations=[...]`.
+
+    It looks up each box's class in the original image, so the reference's boxes would get wrong ones. Nothing but its
+    label fields tells that pipeline apart.
+
+    Raises:
+        SampleError: The pipeline is Ultralytics'.
+    """
+    if list(label_fields) == ["class_labels", "idx"] and "ultralytics" in sys.modules:
+        raise SampleError(
+            "augmentations=[...] of Ultralytics must be without MixUp, got it among them: Ultralytics would give the "
+            "reference's boxes wrong classes; train with YOLO(...).train(trainer=mixup_trainer(A.Compose([MixUp(...)], "
+            "...))), from alb_mixup.integrations.ultralytics"
+        )
+
+
 def _current_invocation() -> Any:
     from albumentations.core.invocation import get_current_invocation  # noqa: PLC0415  (AlbumentationsX only)
 
@@ -332,8 +368,7 @@ def run_seeded(pipeline: Any, sample: Mapping[str, Any], seed: int) -> dict[str,
     """Run a pipeline, all of its randomness from one seed."""
     if _IS_X:
         return dict(pipeline(invocation_seed=seed, **sample))
-    # Not `set_random_seed`: 2.0.8 would seed every transform alike, and a flip would follow each jitter.
-    pipeline.set_random_state(np.random.default_rng(seed), random.Random(seed))
+    _set_streams(pipeline, [seed])
     return dict(pipeline(**sample))
 
 

@@ -280,6 +280,7 @@ class MixUp(_backend.MixTransform):
         rows = data[key] if data[key].ndim == 2 else data[key].reshape(0, 4)  # 2.0.8 makes (0,) of an empty list
         fields = list(processor.params.label_fields or ())
         _backend.refuse_bindings(fields)
+        _backend.refuse_ultralytics(fields)
         if kind == "keypoints":
             partner = sample.rows(key, data, rows.shape[1], processor, None, None)
             _backend.renew_label_mappings(processor)

@@ -1,6 +1,7 @@
 """Every bad input is a clear error: the class, and a message with the argument or key, the value and the fix."""
 
 import math
+import sys
 
 import albumentations as A
 import numpy as np
@@ -450,6 +451,17 @@ def test_fill_out_of_range_is_fine_for_floats():
 def test_fill_mask_out_of_range():
     mixer = whole_pipeline([whole(1)], fill_mask=256)
     bad_sample(["fill_mask must be in [0, 255] for uint8", "256"], lambda: mixer(**whole()))
+
+
+@pytest.mark.parametrize("weight_field", [None, "mixup_weight"])
+def test_the_pipeline_that_ultralytics_makes_of_its_augmentations(monkeypatch, weight_field):
+    given = {"labels": None, "mixup_weight": None, "class_labels": [0.0, 1.0], "idx": [0, 1]}
+    mixup = MixUp([sample(1, **given)], weight_field=weight_field, **FIXED)
+    mixer = pipeline(mixup, label_fields=["class_labels", "idx"])
+    if weight_field is None:  # someone's own pipeline
+        assert mixer(**sample(**given))["class_labels"] == [0, 1, 0, 1]
+    monkeypatch.setitem(sys.modules, "ultralytics", sys)
+    bad_sample(["augmentations=", "alb_mixup.integrations.ultralytics", "trainer="], lambda: mixer(**sample(**given)))
 
 
 # --- the pipeline stays usable ------------------------------------------------------------------------------------

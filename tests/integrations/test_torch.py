@@ -1,0 +1,372 @@
+"""PyTorch: the schedule and the streams of workers, batches with weights.
+
+Loaders run in a fresh parent for each way to start workers, for the reasons that tests/test_workers.py gives.
+"""
+
+import copy
+import json
+import pickle
+import subprocess
+import sys
+from itertools import chain
+from pathlib import Path
+
+import albumentations as A
+import numpy as np
+import pytest
+
+from alb_mixup import MixUp, sample_dataset
+from alb_mixup.errors import ArgumentError, SampleError
+from tests.samples import pipeline, sample
+
+torch = pytest.importorskip("torch")
+
+from torch.utils.data import DataLoader, Dataset, Subset, get_worker_info  # noqa: E402
+
+from alb_mixup.integrations.torch import (  # noqa: E402
+    MixUpSchedule,
+    TorchvisionCollate,
+    TransformedDataset,
+    TransformersCollate,
+    worker_init_fn,
+)
+
+ROOT = Path(__file__).parent.parent.parent
+METHODS = [
+    pytest.param("fork", marks=pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot fork")),
+    "spawn",
+    pytest.param("forkserver", marks=pytest.mark.skipif(sys.platform == "win32", reason="Windows has none")),
+]
+WORKERS, SAMPLES = 2, 8
+
+# --- runs in the fresh parent and its workers ---------------------------------------------------------------------
+
+
+def drawing_pipeline(seed=None):
+    """Two transforms of Albumentations that draw from a continuum, and a MixUp."""
+    jitter = [A.RandomBrightnessContrast(p=1.0) for _ in range(2)]
+    reference = [sample(index) for index in range(4)]
+    return pipeline(*jitter, MixUp(reference, p=1.0), seed=seed, save_applied_params=True)
+
+
+def drawn(mixer, out):
+    """What each transform drew in the last call: one number each, None for λ where nothing was mixed."""
+    applied = [transform.get_applied_params() for transform in mixer.transforms[:2]]
+    jitter = [params.get("params", params)["beta"] for params in applied]
+    return [*jitter, out["mixup_weight"][0] if len(out["bboxes"]) > 2 else None]
+
+
+class OwnDataset(Dataset):
+    """What a user may have, who seeds with `worker_init_fn`."""
+
+    def __init__(self, mixer):
+        self.mixer = mixer
+
+    def __getitem__(self, index):
+        return self.mixer(**sample(index))
+
+
+class Draws(Dataset):
+    """Items are the worker's number and, for each of some datasets, what its pipeline drew."""
+
+    def __init__(self, *datasets):
+        self.datasets = datasets
+
+    def __len__(self):
+        return SAMPLES
+
+    def __getitem__(self, index):
+        mixers = [data.mixer if isinstance(data, OwnDataset) else data.pipeline for data in self.datasets]
+        values = [drawn(mixer, data[index]) for mixer, data in zip(mixers, self.datasets, strict=True)]
+        return get_worker_info().id, values
+
+
+def epochs_of(data, method, *, epochs, schedule=None, **settings):
+    """Return what was drawn, indexed by dataset, epoch and worker."""
+    torch.manual_seed(5)
+    settings |= {"num_workers": WORKERS, "multiprocessing_context": method}
+    loader, runs = DataLoader(data, batch_size=1, collate_fn=list, **settings), [[] for _ in data.datasets]
+    for epoch in range(epochs):
+        if schedule is not None:
+            schedule.set_epoch(epoch)
+        items = [batch[0] for batch in loader]
+        for number, run in enumerate(runs):
+            run.append([[drawn[number] for worker, drawn in items if worker == w] for w in range(WORKERS)])
+    return runs
+
+
+def loader_report(method):
+    """Return what loaders drew whose workers are started in one of the ways."""
+    samples = [sample(index) for index in range(SAMPLES)]
+    schedule = MixUpSchedule({0: 1.0, 1: 0.0, 2: 1.0})
+    scheduled = Draws(TransformedDataset(samples, drawing_pipeline(), schedule))
+    restarted = Draws(
+        TransformedDataset(samples, drawing_pipeline()),
+        TransformedDataset(samples, drawing_pipeline(3)),
+        OwnDataset(drawing_pipeline(40)),  # X adds this seed to the worker's: 4 would meet its neighbour's 3
+    )
+    persistent = epochs_of(scheduled, method, epochs=3, schedule=schedule, persistent_workers=True)
+    names = ("scheduled", "unseeded", "seeded", "own")
+    return dict(
+        zip(names, persistent + epochs_of(restarted, method, epochs=2, worker_init_fn=worker_init_fn), strict=True)
+    )
+
+
+# --- runs in pytest -----------------------------------------------------------------------------------------------
+
+
+def numbers(values):
+    """Flatten nested lists of numbers, without None."""
+    if isinstance(values, list):
+        return list(chain.from_iterable(map(numbers, values)))
+    return [] if values is None else [values]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_workers(method):
+    code = f"import json, tests.integrations.test_torch as t; print(json.dumps(t.loader_report({method!r})))"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=500, check=False)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+
+    # Persistent workers follow the schedule, from the first sample of an epoch to its last.
+    mixed = [{values[2] is not None for values in chain.from_iterable(epoch)} for epoch in report["scheduled"]]
+    assert mixed == [{True}, {False}, {True}]
+
+    # No number is drawn twice, by any worker, epoch or transform.
+    restarted = [report[name] for name in ("unseeded", "seeded", "own")]
+    for runs, count in [([report["scheduled"]], 8 * SAMPLES), (restarted, 3 * 6 * SAMPLES)]:
+        found = numbers(runs)
+        assert len(found) == len(set(found)) == count
+
+    # torch.manual_seed repeats them, however the workers are kept.
+    assert report["scheduled"][0] == report["unseeded"][0]
+
+
+def test_main_process_is_left_to_the_pipelines_own_seed():
+    samples = [sample(0)] * 5
+    expected, mixer = drawing_pipeline(3), drawing_pipeline(3)
+    data = TransformedDataset(samples, mixer)
+    assert len(data) == 5
+    for index in range(5):
+        assert drawn(mixer, data[index]) == drawn(expected, expected(**samples[index]))
+
+
+def test_worker_init_fn_needs_a_pipeline(monkeypatch):
+    class Info:
+        dataset = Subset(Dataset(), [0])
+
+    monkeypatch.setattr("alb_mixup.integrations.torch.get_worker_info", Info)
+    with pytest.raises(ArgumentError, match=r"dataset must have an A\.Compose"):
+        worker_init_fn(0)
+
+
+# --- the schedule -------------------------------------------------------------------------------------------------
+
+
+def test_schedule_is_a_step_function():
+    schedule = MixUpSchedule({10: 0.0, 0: 0.5, 4: 1.0})
+    seen = {}
+    for epoch in (0, 3, 4, 9, 10, 999):
+        schedule.set_epoch(epoch)
+        seen[schedule.epoch] = schedule.p
+    assert seen == {0: 0.5, 3: 0.5, 4: 1.0, 9: 1.0, 10: 0.0, 999: 0.0}
+
+
+@pytest.mark.parametrize("p", [{}, {1: 0.5}, {0: 1.5}, {0: 0.5, -1: 0.0}, {0: 0.5, 1.5: 0.0}, {0: None}, 0.5, [0.5]])
+def test_schedule_refuses(p):
+    with pytest.raises(ArgumentError, match="must be"):
+        MixUpSchedule(p)
+
+
+@pytest.mark.parametrize("epoch", [-1, 1.5, "1", True])
+def test_schedule_refuses_epochs(epoch):
+    with pytest.raises(ArgumentError, match="epoch must be a whole number"):
+        MixUpSchedule({0: 1.0}).set_epoch(epoch)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda it: pickle.loads(pickle.dumps(it))])
+def test_a_copied_schedule_is_its_own_and_still_shared(copied):
+    schedule = MixUpSchedule({0: 1.0, 2: 0.0})
+    schedule.set_epoch(2)
+    copy_ = copied(schedule)
+    schedule.set_epoch(0)
+    assert (copy_.epoch, copy_.p) == (2, 0.0)
+    assert copy_._epoch.is_shared()
+
+
+def test_schedule_is_restored():
+    schedule, resumed = MixUpSchedule({0: 1.0, 2: 0.0}), MixUpSchedule({0: 1.0, 2: 0.0})
+    schedule.set_epoch(2)
+    resumed.load_state_dict(json.loads(json.dumps(schedule.state_dict())))
+    assert (resumed.epoch, resumed.p) == (2, 0.0)
+
+
+def share_mixed(mixer, calls=40):
+    return sum(len(mixer(**sample(0))["bboxes"]) > 2 for _ in range(calls)) / calls
+
+
+@pytest.mark.parametrize(
+    "container",
+    [
+        lambda mixup: mixup,
+        lambda mixup: A.Sequential([A.NoOp(), mixup], p=1.0),
+        lambda mixup: A.OneOf([mixup], p=1.0),
+        lambda mixup: A.OneOf([A.NoOp(p=0.5), A.Compose([mixup])], p=1.0),
+        lambda mixup: A.SomeOf([mixup], n=1, p=1.0),
+        lambda mixup: A.OneOf([mixup, A.NoOp(p=0.5)], p=1.0),
+    ],
+)
+def test_schedule_reaches_every_container(container):
+    schedule = MixUpSchedule({0: 0.0, 1: 1.0, 2: 0.0})
+    mixer = pipeline(container(MixUp([sample(1)], p=0.5)))
+    for epoch, mixed in [(0, False), (1, True), (2, False)]:
+        schedule.set_epoch(epoch)
+        schedule.apply(mixer)
+        assert bool(share_mixed(mixer)) == mixed
+
+
+def test_one_of_chooses_as_if_built_with_the_probability():
+    def mixer(p):
+        return pipeline(A.OneOf([MixUp([sample(1)], p=p), A.NoOp(p=0.75)], p=1.0), seed=1)
+
+    scheduled, built = mixer(0.9), mixer(0.25)
+    MixUpSchedule({0: 0.25}).apply(scheduled)
+    assert share_mixed(scheduled, 100) == share_mixed(built, 100)
+    assert 0 < share_mixed(built, 100) < 0.5
+
+
+def test_schedule_refuses_what_it_cannot_schedule():
+    schedule = MixUpSchedule({0: 0.0})
+    with pytest.raises(ArgumentError, match="pipeline must hold a MixUp"):
+        schedule.apply(pipeline(A.HorizontalFlip()))
+    with pytest.raises(ArgumentError, match="OneOrOther"):
+        schedule.apply(pipeline(A.OneOrOther(MixUp([sample(1)]), A.HorizontalFlip())))
+
+
+def test_scheduled_dataset():
+    schedule = MixUpSchedule({0: 1.0, 1: 0.0})
+    data = TransformedDataset(sample_dataset(), pipeline(MixUp(sample_dataset(), p=1.0)), schedule)
+    assert set(np.array(data[0]["mixup_weight"])) != {1.0}
+    schedule.set_epoch(1)
+    assert set(np.array(data[0]["mixup_weight"])) == {1.0}
+
+
+# --- batches ------------------------------------------------------------------------------------------------------
+
+BOXES = {
+    "pascal_voc": [[4, 2, 12, 18], [0, 0, 40, 20]],
+    "coco": [[4, 2, 8, 16], [0, 0, 40, 20]],
+    "yolo": [[0.2, 0.5, 0.2, 0.8], [0.5, 0.5, 1, 1]],
+    "albumentations": [[0.1, 0.1, 0.3, 0.9], [0, 0, 1, 1]],
+}
+
+
+def made(bbox_format="pascal_voc", labels=("b", "a"), height=20, width=40, **more):
+    """A sample as a pipeline returns it."""
+    image = np.arange(height * width * 3, dtype=np.uint8).reshape(height, width, 3)
+    return {"image": image, "bboxes": BOXES[bbox_format], "labels": list(labels), "mixup_weight": [0.25, 0.75]} | more
+
+
+NOTHING = {"bboxes": [], "labels": [], "mixup_weight": []}
+
+
+@pytest.mark.parametrize("bbox_format", BOXES)
+def test_torchvision_batch(bbox_format):
+    collate = TorchvisionCollate(["a", "b"], bbox_format)
+    images, targets = collate([made(bbox_format), made(bbox_format, height=7, **NOTHING)])
+    assert [image.shape for image in images] == [(3, 20, 40), (3, 7, 40)]
+    assert torch.equal(images[0], torch.from_numpy(made()["image"]).permute(2, 0, 1) / 255)
+    assert [{key: (value.dtype, value.shape) for key, value in target.items()} for target in targets] == [
+        {"boxes": (torch.float32, (n, 4)), "labels": (torch.int64, (n,)), "weights": (torch.float32, (n,))}
+        for n in (2, 0)
+    ]
+    torch.testing.assert_close(targets[0]["boxes"], torch.tensor(BOXES["pascal_voc"]).float())
+    assert targets[0]["labels"].tolist() == [2, 1]  # 0 is the background
+    assert targets[0]["weights"].tolist() == [0.25, 0.75]
+
+
+@pytest.mark.parametrize("bbox_format", BOXES)
+def test_transformers_batch(bbox_format):
+    batch = TransformersCollate(["a", "b"], bbox_format)([made(bbox_format), made(bbox_format, **NOTHING)])
+    assert batch.keys() == {"pixel_values", "labels"}
+    assert batch["pixel_values"].shape == (2, 3, 20, 40)
+    assert [{key: (value.dtype, value.shape) for key, value in labels.items()} for labels in batch["labels"]] == [
+        {"class_labels": (torch.int64, (n,)), "boxes": (torch.float32, (n, 4)), "weights": (torch.float32, (n,))}
+        for n in (2, 0)
+    ]
+    torch.testing.assert_close(batch["labels"][0]["boxes"], torch.tensor(BOXES["yolo"]))
+    assert batch["labels"][0]["class_labels"].tolist() == [1, 0]
+
+
+def test_transformers_batch_of_two_sizes_is_padded():
+    batch = TransformersCollate(["a", "b"])([made(), made(height=40, width=20, **NOTHING)])
+    assert batch["pixel_values"].shape == (2, 3, 40, 40)
+    assert batch["pixel_mask"].sum(dim=(1, 2)).tolist() == [800, 800]
+    assert batch["pixel_mask"][0, :20].all()
+    assert batch["pixel_mask"][1, :, :20].all()
+    assert batch["pixel_values"].ne(0).logical_and(batch["pixel_mask"][:, None] == 0).sum() == 0
+    torch.testing.assert_close(batch["labels"][0]["boxes"][0], torch.tensor([0.2, 0.25, 0.2, 0.4]))
+
+
+@pytest.mark.parametrize("collate", [TorchvisionCollate(["a", "b"]), TransformersCollate(["a", "b"])])
+def test_batch_of_what_pipelines_may_return(collate):
+    def labels_of(given):
+        batch = collate([given])
+        target = batch[1][0] if isinstance(batch, tuple) else batch["labels"][0]
+        return [target[key].tolist() for key in target if key != "boxes"]
+
+    assert labels_of(made(labels=[7.0, 3.0])) == [[7, 3], [0.25, 0.75]]  # Albumentations' whole numbers
+    assert labels_of(made(labels=np.array([7, 3])))[0] == [7, 3]
+    unweighted = made()
+    del unweighted["mixup_weight"]
+    assert labels_of(unweighted)[1] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("image", "expected"),
+    [
+        (np.full((4, 6, 3), 51, np.uint8), torch.full((3, 4, 6), 0.2)),
+        (np.full((4, 6), 51, np.uint8), torch.full((1, 4, 6), 0.2)),
+        (np.full((4, 6, 3), -1.5, np.float32), torch.full((3, 4, 6), -1.5)),
+        (torch.full((3, 4, 6), 51, dtype=torch.uint8), torch.full((3, 4, 6), 0.2)),
+        (torch.full((3, 4, 6), -1.5), torch.full((3, 4, 6), -1.5)),
+    ],
+)
+def test_batch_images(image, expected):
+    torch.testing.assert_close(TorchvisionCollate()([{"image": image, **NOTHING}])[0][0], expected)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"labels": ["a", "c"]}, "classes=.*got 'c'"),
+        ({"labels": [0.5, 1.0]}, "got 0.5"),
+        ({"labels": ["a"]}, "one value for each of 2 boxes, got 1 and 2"),
+        ({"mixup_weight": [1.0]}, "one value for each of 2 boxes, got 2 and 1"),
+    ],
+)
+def test_batch_refuses(wrong, message):
+    with pytest.raises(SampleError, match=message):
+        TransformersCollate(["a", "b"])([made(**wrong)])
+
+
+def test_collate_refuses():
+    with pytest.raises(ArgumentError, match="bbox_format must be one of"):
+        TransformersCollate(["a"], "xyxy")
+    with pytest.raises(ArgumentError, match="first_label must be"):
+        TorchvisionCollate(["a"], first_label=-1)
+
+
+def test_batches_of_the_sample_data():
+    dataset = sample_dataset()
+    data = TransformedDataset(dataset, pipeline(MixUp(dataset, p=1.0), A.HorizontalFlip(p=0.5)))
+    for batch in DataLoader(data, batch_size=7, collate_fn=TransformersCollate(dataset.classes)):
+        assert len(batch["labels"]) == 7
+        for labels in batch["labels"]:
+            assert len(labels["boxes"]) == len(labels["weights"]) == len(labels["class_labels"]) > 0
+            assert labels["class_labels"].max() < len(dataset.classes)
+            assert 0 < labels["weights"].min() <= labels["weights"].max() < 1
+            assert labels["boxes"].min() >= 0
+            assert labels["boxes"].max() <= 1

@@ -1,0 +1,651 @@
+"""Ultralytics: what reaches the model, what the loss makes of it, and that training is otherwise Ultralytics' own."""
+
+import contextlib
+import csv
+import json
+import os
+import pickle
+import tempfile
+import zipfile
+from pathlib import Path
+
+import albumentations as A
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("ultralytics")
+# Before the first import: nothing in the home, nothing from the network, nothing installed.
+os.environ["YOLO_CONFIG_DIR"] = tempfile.mkdtemp(prefix="yolo-config-")
+os.environ |= {"YOLO_OFFLINE": "true", "YOLO_AUTOINSTALL": "false", "YOLO_VERBOSE": "false"}
+
+import torch
+from PIL import Image
+from ultralytics import YOLO
+from ultralytics.cfg import get_cfg
+from ultralytics.data.dataset import YOLODataset
+from ultralytics.nn.tasks import DetectionModel
+from ultralytics.utils.loss import E2ELoss, v8DetectionLoss
+from ultralytics.utils.metrics import bbox_iou
+from ultralytics.utils.tal import make_anchors
+
+from alb_mixup import MixUp, YoloDataset, sample_dataset
+from alb_mixup.errors import ArgumentError, SampleError
+from alb_mixup.functional.boxes import from_xyxy, to_xyxy
+from alb_mixup.integrations.torch import MixUpSchedule
+from alb_mixup.integrations.ultralytics import WeightedDetectionLoss, mixup_trainer, weighted_criterion
+from tests.samples import IS_X, picture
+
+MODELS = ("yolo11n", "yolo26n")
+TRAIN = 10  # of the sample's 14 images; the others validate
+NO_BUILTIN = {"mosaic": 0.0, "scale": 0.0, "translate": 0.0, "fliplr": 0.0, "hsv_h": 0.0, "hsv_s": 0.0, "hsv_v": 0.0}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """The sample's real images in YOLO layout, at a quarter of their size: reading them is not what is tested."""
+    root, dataset = tmp_path_factory.mktemp("bccd"), sample_dataset()
+    for number in range(len(dataset)):
+        found, split = dataset[number], "train" if number < TRAIN else "val"
+        for kind in ("images", "labels"):
+            (root / kind / split).mkdir(parents=True, exist_ok=True)
+        small = cv2.resize(found["image"], (160, 120), interpolation=cv2.INTER_AREA)
+        cv2.imwrite(str(root / "images" / split / f"{number:02}.png"), small[..., ::-1])
+        rows = from_xyxy(found["bboxes"], "yolo", found["image"].shape[:2])
+        ids = [dataset.classes.index(label) for label in found["labels"]]
+        lines = [" ".join(map(str, [class_id, *row])) for class_id, row in zip(ids, rows.tolist(), strict=True)]
+        (root / "labels" / split / f"{number:02}.txt").write_text("\n".join(lines))
+    described = {"path": str(root), "train": "images/train", "val": "images/val", "names": list(dataset.classes)}
+    (root / "data.yaml").write_text(json.dumps(described))
+    return root / "data.yaml"
+
+
+def pipeline_of(*transforms, bbox_format="pascal_voc"):
+    return A.Compose(list(transforms), bbox_params=A.BboxParams(bbox_format, label_fields=["labels", "mixup_weight"]))
+
+
+def settings_of(data, folder, **more):
+    settings = {
+        "data": str(data), "epochs": 2, "imgsz": 160, "batch": 5, "nbs": 5, "optimizer": "AdamW", "lr0": 0.002,
+        "warmup_epochs": 0, "amp": False, "plots": False, "device": "cpu", "project": str(folder), "exist_ok": True,
+        "val": False,
+    }  # fmt: skip
+    return settings | more
+
+
+def train(data, folder, trainer, model="yolo11n.yaml", callbacks=None, **more):
+    """Train as a user does; return the trainer."""
+    yolo = YOLO(model)
+    for event, callback in (callbacks or {}).items():
+        yolo.add_callback(event, callback)
+    yolo.train(trainer=trainer, **settings_of(data, folder, **more))
+    return yolo.trainer
+
+
+def loader_of(data, folder, trainer, workers=0, **more):
+    """The training loader of a trainer that is not run."""
+    built = trainer(overrides=settings_of(data, folder, model="yolo11n.yaml", task="detect", mode="train", **more))
+    built.setup_model()
+    built.args.workers = workers  # which Ultralytics sets to 0 on a CPU
+    built.train_loader = built.get_dataloader(built.data["train"], built.args.batch, rank=-1, mode="train")
+    return built
+
+
+def weights_of(trainer):
+    """The weights of the batch that a trainer's loss saw last, without the padding (which no λ here equals)."""
+    criterion = trainer.model.criterion
+    padded = getattr(criterion, "one2many", criterion).assigner.weights
+    return padded[padded > 0]
+
+
+# ---------------------------------------------------------------- what reaches the model
+
+
+def per_image(batch):
+    """A batch's rows as one (xyxy in pixels, class ids, weights) for each image."""
+    side = batch["img"].shape[2:]
+    for number in range(len(batch["img"])):
+        rows = batch["batch_idx"] == number
+        xyxy = to_xyxy(batch["bboxes"][rows].numpy(), "yolo", tuple(side))
+        yield xyxy, batch["cls"][rows].ravel().tolist(), batch["weights"][rows].numpy()
+
+
+def expected_mix(number, partner):
+    """Image `number` mixed with `partner` at λ = 0.75, both (120, 160), recomputed: RGB pixels, xyxy, ids, weights."""
+    dataset = sample_dataset()
+    pixels, xyxy, ids, weights = 0.0, [], [], []
+    for index, share in ((number, 0.75), (partner, 0.25)):
+        found = dataset[index]
+        pixels = pixels + share * cv2.resize(found["image"], (160, 120), interpolation=cv2.INTER_AREA).astype(float)
+        xyxy.append(found["bboxes"] / 4.0)
+        ids += [dataset.classes.index(label) for label in found["labels"]]
+        weights += [share] * len(found["labels"])
+    return pixels, np.concatenate(xyxy), ids, weights
+
+
+def partner_of(number):
+    """A reference of one small image."""
+    found = sample_dataset()[number]
+    small = cv2.resize(found["image"], (160, 120), interpolation=cv2.INTER_AREA)
+    return [{"image": small, "bboxes": found["bboxes"] / 4, "labels": found["labels"]}]
+
+
+@pytest.mark.parametrize("bbox_format", ["pascal_voc", "yolo", "coco", "albumentations"])
+def test_a_batch_holds_the_mix_letterboxed(data, tmp_path, bbox_format):
+    reference = [
+        sample | {"bboxes": from_xyxy(sample["bboxes"], bbox_format, (120, 160))} for sample in partner_of(TRAIN)
+    ]
+    mixup = MixUp(reference, ratio_range=(0.75, 0.75), p=1.0)
+    trainer = mixup_trainer(pipeline_of(mixup, A.HorizontalFlip(p=1.0), bbox_format=bbox_format))
+    [batch, *_] = loader_of(data, tmp_path, trainer).train_loader
+    for image, file, (xyxy, ids, weights) in zip(batch["img"], batch["im_file"], per_image(batch), strict=True):
+        pixels, expected, expected_ids, expected_weights = expected_mix(int(Path(file).stem), TRAIN)
+        expected = (160, 20, 160, 20) + expected[:, [2, 1, 0, 3]] * (-1, 1, -1, 1)  # flipped, 20 rows of padding
+        np.testing.assert_allclose(xyxy, expected, atol=1e-3)
+        assert ids == expected_ids
+        np.testing.assert_array_equal(weights, expected_weights)
+        shown = image.permute(1, 2, 0).numpy()
+        np.testing.assert_allclose(shown[20:140], pixels[:, ::-1], atol=0.51)
+        assert (shown[:20] == 114).all()
+        assert (shown[140:] == 114).all()
+
+
+def test_another_output_size_is_letterboxed_and_dropped_boxes_take_their_weights_along(data, tmp_path):
+    mixup = MixUp(partner_of(TRAIN), ratio_range=(0.75, 0.75), p=1.0)
+    trainer = mixup_trainer(pipeline_of(mixup, A.Crop(x_min=40, y_min=30, x_max=120, y_max=70)))
+    [batch, *_] = loader_of(data, tmp_path, trainer).train_loader
+    assert batch["img"].shape[1:] == (3, 160, 160)
+    for file, (xyxy, ids, weights) in zip(batch["im_file"], per_image(batch), strict=True):
+        _, expected, expected_ids, expected_weights = expected_mix(int(Path(file).stem), TRAIN)
+        clipped = expected.clip([40, 30, 40, 30], [120, 70, 120, 70]) - [40, 30, 40, 30]
+        kept = ((clipped[:, 2:] - clipped[:, :2]) > 0).all(axis=1)
+        np.testing.assert_allclose(xyxy, clipped[kept] * 2 + [0, 40, 0, 40], atol=1e-3)  # 80×40 becomes 160×80
+        assert ids == [class_id for class_id, keep in zip(expected_ids, kept, strict=True) if keep]
+        np.testing.assert_array_equal(weights, np.array(expected_weights)[kept])
+
+
+def test_after_the_builtin_augmentations(data, tmp_path):
+    mixup = MixUp(partner_of(TRAIN), ratio_range=(0.75, 0.75), p=1.0)
+    trainer = mixup_trainer(pipeline_of(mixup), after_builtin=True)
+    [batch, *_] = loader_of(data, tmp_path, trainer, **(NO_BUILTIN | {"flipud": 1.0})).train_loader
+    for file, (xyxy, ids, weights) in zip(batch["im_file"], per_image(batch), strict=True):
+        _, expected, expected_ids, expected_weights = expected_mix(int(Path(file).stem), TRAIN)
+        own = np.array(expected_weights) == 0.75
+        expected[own] = (0, 120, 0, 120) + expected[own][:, [0, 3, 2, 1]] * (1, -1, 1, -1)  # theirs alone is flipped
+        np.testing.assert_allclose(xyxy, np.add(expected, [0, 20, 0, 20]), atol=1e-3)
+        assert ids == expected_ids
+        np.testing.assert_array_equal(weights, expected_weights)
+
+
+def test_the_class_alone_brings_the_pipeline_along_as_ddp_needs(data, tmp_path):
+    pipeline, schedule = pipeline_of(MixUp(sample_dataset())), MixUpSchedule({0: 0.5})
+    built = loader_of(data, tmp_path, mixup_trainer(pipeline, schedule=schedule, after_builtin=True))
+    again = type(built)(overrides=vars(built.args))
+    assert again.pipeline is pipeline
+    assert again.schedule is schedule
+    assert again.after_builtin
+
+
+def test_an_image_without_boxes_among_others(data, tmp_path):
+    background = [{"image": picture(height=120, width=160), "bboxes": [], "labels": []}]
+    trainer = mixup_trainer(pipeline_of(MixUp(background, ratio_range=(0.75, 0.75), p=1.0), A.RandomCrop(8, 8, p=0.5)))
+    [batch, *_] = loader_of(data, tmp_path, trainer).train_loader
+    rows = len(batch["weights"])
+    assert len(batch["cls"]) == len(batch["bboxes"]) == len(batch["batch_idx"]) == rows > 0
+    assert set(batch["weights"].tolist()) == {0.75}
+
+
+def test_boxes_that_ultralytics_lets_pass_are_clipped_or_left_out(data, tmp_path):
+    for kind in ("images", "labels"):
+        (tmp_path / kind).mkdir()
+    (tmp_path / "images/00.png").write_bytes((data.parent / "images/train/00.png").read_bytes())
+    (tmp_path / "labels/00.txt").write_text("0 0.99 0.5 0.1 0.5\n1 0.5 0.5 0 0.2\n2 0 0 1 1\n")
+    described = json.loads(data.read_text()) | {"path": str(tmp_path), "train": "images", "val": "images"}
+    (tmp_path / "data.yaml").write_text(json.dumps(described))
+    trainer = mixup_trainer(pipeline_of(A.NoOp(), bbox_format="yolo"))
+    [batch] = loader_of(tmp_path / "data.yaml", tmp_path, trainer).train_loader
+    [(xyxy, ids, weights)] = per_image(batch)
+    np.testing.assert_allclose(xyxy, [[150.4, 50, 160, 110], [0, 20, 80, 80]], atol=1e-3)
+    assert ids == [0, 2]
+    assert weights.tolist() == [1, 1]
+
+
+def test_pickled_into_a_spawned_worker_and_cached_images_stay_as_they_are(data, tmp_path):
+    mixup = MixUp(sample_dataset(), p=1.0)
+    dataset = loader_of(data, tmp_path, mixup_trainer(pipeline_of(mixup)), cache="ram").train_loader.dataset
+    before = [dataset.ims[number].copy() for number in range(len(dataset))]
+    samples = [pickle.loads(pickle.dumps(dataset))[number] for number in range(2)]
+    assert all(len(sample["weights"]) == len(sample["cls"]) > 0 for sample in samples)
+    _ = [dataset[number] for number in range(len(dataset))]
+    assert all(np.array_equal(dataset.ims[number], image) for number, image in enumerate(before))
+
+
+# ---------------------------------------------------------------- the loss
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def case(request, data, tmp_path_factory):
+    """A model in training mode, and a real batch of five images, the second of which has no boxes."""
+    trainer = mixup_trainer(pipeline_of(MixUp(sample_dataset(), p=1.0)))
+    [batch, *_] = loader_of(data, tmp_path_factory.mktemp("case"), trainer).train_loader
+    kept = batch["batch_idx"] != 1
+    batch |= {key: batch[key][kept] for key in ("batch_idx", "cls", "bboxes", "weights")}
+    batch["img"] = batch["img"].float() / 255
+    torch.manual_seed(0)
+    model = DetectionModel(f"{request.param}.yaml", nc=3, verbose=False).train()
+    model.args = get_cfg()
+    return model, batch
+
+
+def loss_and_gradients(model, criterion, batch):
+    """The loss of a batch; the model's batch norm statistics move along, but training mode does not read them."""
+    model.zero_grad()
+    model.criterion = criterion
+    loss, items = model.loss(batch)
+    loss.sum().backward()
+    return loss.detach(), items, {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+
+
+def test_weights_of_one_are_the_stock_loss_to_the_bit(case):
+    model, batch = case
+    stock = model.init_criterion()
+    assert type(stock) is (E2ELoss if hasattr(stock, "one2many") else v8DetectionLoss)
+    model.criterion = None
+    weighted = weighted_criterion(model)
+    expected = loss_and_gradients(model, stock, {key: batch[key] for key in batch if key != "weights"})
+    for weights in (torch.ones_like(batch["weights"]), None):
+        found = loss_and_gradients(model, weighted, batch | {"weights": weights})
+        assert torch.equal(found[0], expected[0])
+        assert all(torch.equal(found[1][name], value) for name, value in expected[1].items())
+        assert found[2].keys() == expected[2].keys()
+        assert all(torch.equal(found[2][name], gradient) for name, gradient in expected[2].items())
+    other = loss_and_gradients(model, weighted, batch)
+    assert not torch.equal(other[0], expected[0])
+
+
+def branches(model, batch):
+    """Each branch of a model's weighted loss with its detached predictions, ready for gradients."""
+    model.criterion = None
+    criterion = weighted_criterion(model)
+    with torch.no_grad():
+        preds = model(batch["img"])
+    of = {"": preds} if isinstance(criterion, v8DetectionLoss) else preds
+    found = []
+    for name in [""] if isinstance(criterion, v8DetectionLoss) else ["one2many", "one2one"]:
+        leaves = {key: of[name][key].clone().requires_grad_() for key in ("boxes", "scores")}
+        found.append((getattr(criterion, name, criterion), leaves | {"feats": of[name]["feats"]}))
+    return found
+
+
+@contextlib.contextmanager
+def spied(owner, name):
+    """The calls of a part of a loss, each as its arguments and what it returned."""
+    stock, seen = getattr(owner, name), []
+
+    def spy(*args):
+        seen.append((args, stock(*args)))
+        return seen[-1][1]
+
+    setattr(owner, name, spy)
+    yield seen
+    setattr(owner, name, stock)
+
+
+def assigned(branch, preds, batch):
+    """What a branch's own, unweighted assigner says: scores (B, A, C), whether and to which box (B, A), boxes."""
+    with spied(branch.assigner, "assigner") as seen:
+        branch.loss(preds, {key: batch[key] for key in batch if key != "weights"})
+    [(_, (_, bboxes, scores, is_assigned, box_index))] = seen
+    return scores, is_assigned, box_index, bboxes
+
+
+def recomputed_loss(branch, preds, batch, hyp):
+    """The weighted loss, box by box and anchor by anchor in float64 from the assignment; times the batch size."""
+    scores, is_assigned, box_index, bboxes = assigned(branch, preds, batch)
+    targets, factor = scores.double().clone(), torch.zeros(is_assigned.shape, dtype=torch.float64)
+    for image, anchor in is_assigned.nonzero().tolist():
+        rows = [row for row, number in enumerate(batch["batch_idx"].tolist()) if number == image]
+        weight = float(batch["weights"][rows[int(box_index[image, anchor])]])
+        targets[image, anchor] *= weight
+        factor[image, anchor] = targets[image, anchor].sum()
+    total = max(float(targets.sum()), 1.0)
+    logits = preds["scores"].permute(0, 2, 1).double()
+    cls = (torch.nn.functional.softplus(logits) - logits * targets).sum() / total
+    anchors, strides = make_anchors(preds["feats"], branch.stride, 0.5)
+    distances, box, third = preds["boxes"].permute(0, 2, 1).double(), 0.0, 0.0
+    for image, anchor in is_assigned.nonzero().tolist():
+        x, y = anchors[anchor].tolist()
+        goal = bboxes[image, anchor].double() / float(strides[anchor])
+        sides = torch.stack([x - goal[0], y - goal[1], goal[2] - x, goal[3] - y])
+        if branch.reg_max > 1:
+            logp = distances[image, anchor].view(4, branch.reg_max).log_softmax(1)
+            found = (logp.exp() * torch.arange(branch.reg_max)).sum(1)
+            left = sides.clamp(0, branch.reg_max - 1.01)
+            low = left.long()
+            ends = [logp[range(4), low] * (low + 1 - left), logp[range(4), low + 1] * (left - low)]
+            own = -(ends[0] + ends[1]).mean()
+        else:
+            found = distances[image, anchor]
+            own = ((found - sides).abs() * strides[anchor] / 160).mean()
+        corners = torch.stack([x - found[0], y - found[1], x + found[2], y + found[3]])
+        iou = bbox_iou(corners[None], goal[None], xywh=False, CIoU=True)[0, 0]
+        box, third = box + (1 - iou) * factor[image, anchor], third + own * factor[image, anchor]
+    terms = torch.stack([box / total * hyp.box, cls * hyp.cls, third / total * hyp.dfl])
+    return terms * len(batch["img"])
+
+
+def test_each_term_is_weighted_as_documented(case):
+    model, batch = case
+    for branch, preds in branches(model, batch):
+        found = branch.loss(preds, batch)[0]
+        torch.testing.assert_close(found.double(), recomputed_loss(branch, preds, batch, model.args), rtol=1e-4, atol=0)
+
+
+def test_one_weight_scales_exactly_the_terms_of_its_box(case):
+    model, batch = case
+    for branch, preds in branches(model, batch):
+        scores, is_assigned, box_index, _ = assigned(branch, preds, batch)
+        rows = (batch["batch_idx"] == 2).nonzero().ravel()
+        target = int(box_index[2][is_assigned[2]][0])  # a box of image 2 that has anchors
+        weights = torch.ones_like(batch["weights"])
+        weights[rows[target]] = 0.25
+        with spied(branch, "bbox_loss") as seen:
+            branch.loss(preds, batch | {"weights": weights})
+        [((*_, found, _, found_assigned, _, _), _)] = seen
+        of_box = torch.zeros_like(is_assigned)
+        of_box[2] = is_assigned[2] & (box_index[2] == target)
+        assert of_box.any()
+        assert torch.equal(found[of_box], scores[of_box] * 0.25)
+        assert torch.equal(found[~of_box], scores[~of_box])
+        assert torch.equal(found_assigned, is_assigned)
+
+
+def test_a_box_of_weight_zero_pulls_nothing_towards_it(case):
+    model, batch = case
+    for branch, preds in branches(model, batch):
+        _, is_assigned, box_index, _ = assigned(branch, preds, batch)
+        weights, of_zero = batch["weights"].clone(), torch.zeros_like(is_assigned)
+        for image in (0, 2, 3):
+            target = int(box_index[image][is_assigned[image]][0])
+            weights[(batch["batch_idx"] == image).nonzero().ravel()[target]] = 0.0
+            of_zero[image] = is_assigned[image] & (box_index[image] == target)
+        branch.loss(preds, batch | {"weights": weights})[0].sum().backward()
+        scores, boxes = preds["scores"].grad.permute(0, 2, 1), preds["boxes"].grad.permute(0, 2, 1)
+        assert (scores[of_zero] > 0).all()  # downhill is a lower score, for every class: background
+        assert not boxes[of_zero].any()
+        assert (scores[is_assigned & ~of_zero] < 0).any()
+        assert boxes[is_assigned & ~of_zero].any()
+
+
+@pytest.mark.parametrize("value", [0.0, 1e-6, 0.3, 1.0])
+def test_gradients_are_finite_whatever_the_weights(case, value):
+    model, batch = case
+    model.criterion = None
+    found = loss_and_gradients(model, weighted_criterion(model), batch | {"weights": batch["weights"] * 0 + value})
+    assert all(gradient.isfinite().all() for gradient in found[2].values())
+    assert any(gradient.any() for gradient in found[2].values())
+
+
+def test_a_batch_without_boxes_is_the_stock_loss(case):
+    model, batch = case
+    empty = batch | {key: batch[key][:0] for key in ("batch_idx", "cls", "bboxes", "weights")}
+    model.criterion = None
+    found = loss_and_gradients(model, weighted_criterion(model), empty)
+    expected = loss_and_gradients(model, model.init_criterion(), empty)
+    assert torch.equal(found[0], expected[0])
+    assert all(torch.equal(found[2][name], gradient) for name, gradient in expected[2].items())
+
+
+# ---------------------------------------------------------------- training
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_training_brings_the_loss_down_and_reads_the_weights(data, tmp_path, model):
+    seen = []
+    trainer = train(
+        data, tmp_path, mixup_trainer(pipeline_of(MixUp(sample_dataset(), p=1.0), A.HorizontalFlip())),
+        f"{model}.yaml", {"on_train_batch_end": lambda trainer: seen.append(weights_of(trainer))},
+        epochs=6, val=True,
+    )  # fmt: skip
+    assert len(seen) == 12
+    assert all(((weights < 1) & (weights > 0)).all() for weights in seen)
+    rows = list(csv.DictReader(trainer.csv.read_text().splitlines()))
+    losses = [float(row["train/box_loss"]) + float(row["train/cls_loss"]) for row in rows]
+    assert losses[-1] < losses[0] * 0.95
+    assert np.isfinite([float(row["val/cls_loss"]) for row in rows]).all()
+    validated = trainer.ema.ema.criterion  # by the stock loss: its batches have no weights
+    assert type(getattr(validated, "one2one", validated)) is v8DetectionLoss
+    with zipfile.ZipFile(trainer.last) as checkpoint:
+        assert not any(b"alb_mixup" in checkpoint.read(name) for name in checkpoint.namelist())
+    assert len(YOLO(trainer.last).predict(np.zeros((160, 160, 3), np.uint8), verbose=False)) == 1
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"rect": True, "multi_scale": 0.5},
+        {"after_builtin": True, "mosaic": 1.0, "mixup": 0.5, "close_mosaic": 1, "cache": True, "val": True},
+        {"after_builtin": True, "rect": True, "cls_pw": 0.5},
+    ],
+)
+def test_training_with_other_settings(data, tmp_path, more):
+    more = dict(more)
+    trainer = mixup_trainer(pipeline_of(MixUp(sample_dataset())), after_builtin=more.pop("after_builtin", False))
+    assert train(data, tmp_path, trainer, **more).epoch == 1
+
+
+def test_close_mosaic_leaves_the_pipeline_and_the_schedule_is_followed_to_the_batch(data, tmp_path):
+    schedule, seen = MixUpSchedule({0: 1.0, 1: 0.0, 3: 1.0}), []
+    trainer = mixup_trainer(pipeline_of(MixUp(sample_dataset())), schedule=schedule)
+    keep = {"on_train_batch_end": lambda trainer: seen.append((trainer.epoch, bool((weights_of(trainer) < 1).all())))}
+    train(data, tmp_path, trainer, callbacks=keep, epochs=4, close_mosaic=2)
+    assert seen == [(epoch, epoch in {0, 3}) for epoch in range(4) for _ in range(2)]
+
+
+class CrashError(Exception):
+    """A crash."""
+
+
+def test_resuming_goes_on_with_schedule_and_loss(data, tmp_path):
+    def crash(trainer):
+        if trainer.epoch == 1:
+            raise CrashError
+
+    def make():
+        return mixup_trainer(pipeline_of(MixUp(sample_dataset())), schedule=MixUpSchedule({0: 1.0, 3: 0.0}))
+
+    with pytest.raises(CrashError):
+        train(data, tmp_path, make(), "yolo26n.yaml", {"on_model_save": crash}, epochs=4, name="run")
+    seen = []
+    yolo = YOLO(tmp_path / "run" / "weights" / "last.pt")
+    yolo.add_callback("on_train_epoch_start", lambda trainer: seen.append((trainer.epoch, trainer.model.criterion.o2m)))
+    yolo.add_callback("on_train_batch_end", lambda trainer: seen.append((weights_of(trainer) < 1).any().item()))
+    yolo.train(resume=True, trainer=make(), data=str(data))
+    stock = E2ELoss(yolo.trainer.model)
+    shares = []
+    for _ in range(4):
+        shares.append(stock.o2m)
+        stock.update()
+    assert seen == [(2, shares[2]), True, True, (3, shares[3]), False, False]
+    assert isinstance(yolo.trainer.model.criterion.one2one, WeightedDetectionLoss)
+
+
+def test_workers_follow_the_schedule_and_draw_apart(data, tmp_path):
+    schedule = MixUpSchedule({0: 1.0, 1: 0.0, 2: 1.0})
+    trainer = mixup_trainer(pipeline_of(MixUp(sample_dataset())), schedule=schedule)
+    built = loader_of(data, tmp_path, trainer, workers=2, batch=2)
+    loader = built.train_loader
+    assert loader.num_workers == 2
+    ratios = []
+    for epoch in range(3):
+        built.epoch = epoch
+        built.run_callbacks("on_train_epoch_start")
+        batches = list(loader)
+        assert len(batches) == 5
+        weights = torch.cat([batch["weights"] for batch in batches])
+        assert (weights < 1).all() if epoch != 1 else (weights == 1).all()
+        ratios += [float(weights[0]) for batch in batches for _, _, weights in per_image(batch)] if epoch != 1 else []
+    assert len(set(ratios)) == len(ratios) == 20
+    loader.close()
+
+
+def test_spawned_workers_follow_the_schedule(data, tmp_path):
+    schedule = MixUpSchedule({0: 1.0, 1: 0.0})
+    trainer = mixup_trainer(pipeline_of(MixUp(sample_dataset())), schedule=schedule)
+    dataset = loader_of(data, tmp_path, trainer).train_loader.dataset
+    schedule.set_epoch(1)
+    # Not Ultralytics' endless loader: spawned workers that are stopped amid their work may abort, whatever they load.
+    workers = {"num_workers": 2, "multiprocessing_context": "spawn"}
+    loader = torch.utils.data.DataLoader(dataset, 5, collate_fn=dataset.collate_fn, **workers)
+    assert all((batch["weights"] == 1).all() and len(batch["weights"]) for batch in loader)
+
+
+# ---------------------------------------------------------------- what is refused
+
+
+@pytest.mark.parametrize("weight_field", ["mixup_weight", None])
+def test_mixup_among_ultralytics_own_augmentations_is_refused(data, tmp_path, weight_field):
+    mixup = MixUp(sample_dataset(), p=1.0, weight_field=weight_field)
+    # Of AlbumentationsX, Ultralytics can build no pipeline with boxes: it says so in its log and trains without one.
+    refused = pytest.raises(SampleError, match=r"augmentations=.*alb_mixup\.integrations\.ultralytics")
+    with contextlib.nullcontext() if IS_X else refused:
+        train(data, tmp_path, None, augmentations=[mixup], epochs=1)
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "message"),
+    [
+        (MixUp(sample_dataset()), "A.Compose, got MixUp"),
+        (A.Compose([MixUp(sample_dataset())]), "got None"),
+        (A.Compose([A.NoOp()], bbox_params=A.BboxParams("yolo", label_fields=["labels"])), r"got \['labels'\]"),
+    ],
+)
+def test_other_pipelines_are_refused(pipeline, message):
+    with pytest.raises(ArgumentError, match=message):
+        mixup_trainer(pipeline)
+
+
+def test_a_schedule_needs_a_mixup():
+    with pytest.raises(ArgumentError, match="must hold a MixUp"):
+        mixup_trainer(pipeline_of(A.HorizontalFlip()), schedule=MixUpSchedule({0: 1.0}))
+
+
+@pytest.mark.parametrize(
+    "more", [{"single_cls": True}, {"classes": [0]}, {"augmentations": [A.Blur()]}, {"model": "yolo11n-seg.yaml"}]
+)
+def test_settings_that_would_go_wrong_are_refused(data, tmp_path, more):
+    with pytest.raises(ArgumentError, match=f"{next(iter(more))} must|task='segment'"):
+        train(data, tmp_path, mixup_trainer(pipeline_of(MixUp(sample_dataset()))), **more)
+
+
+def test_two_classes_of_one_name_are_refused(data, tmp_path):
+    described = json.loads(data.read_text()) | {"names": ["a", "b", "a"]}
+    (tmp_path / "data.yaml").write_text(json.dumps(described))
+    with pytest.raises(ArgumentError, match="names must differ"):
+        train(tmp_path / "data.yaml", tmp_path, mixup_trainer(pipeline_of(MixUp(sample_dataset()))))
+
+
+def test_a_class_that_the_data_lacks_is_named(data, tmp_path):
+    reference = [partner_of(0)[0] | {"labels": ["leukocyte"] * len(partner_of(0)[0]["labels"])}]
+    trainer = mixup_trainer(pipeline_of(MixUp(reference, p=1.0)))
+    with pytest.raises(SampleError, match=r"\['Platelets', 'RBC', 'WBC'\], got 'leukocyte'"):
+        train(data, tmp_path, trainer)
+
+
+def test_an_image_that_ultralytics_cannot_take_is_refused(data, tmp_path):
+    trainer = mixup_trainer(pipeline_of(MixUp(sample_dataset()), A.ToFloat()))
+    with pytest.raises(SampleError, match=r"float32 \(120, 160, 3\): leave A.Normalize"):
+        train(data, tmp_path, trainer)
+
+
+def test_another_loss_is_refused():
+    class Model:
+        criterion = torch.nn.MSELoss()
+
+    with pytest.raises(ArgumentError, match="MSELoss"):
+        weighted_criterion(Model())
+
+
+# ---------------------------------------------------------------- their label parser, for our YoloDataset
+
+
+def parsed_by_both(root, split="train"):
+    """For each image file: xyxy in pixels and class names, from Ultralytics' parser and from ours."""
+    described = json.loads((root / "data.yaml").read_text())
+    names = dict(enumerate(described["names"]))
+    theirs, ours = {}, YoloDataset(root / "data.yaml", split=split)
+    for label in YOLODataset(str(root / "images" / split), data={"names": names}, augment=False).labels:
+        height, width = label["shape"]
+        xyxy = to_xyxy(label["bboxes"], "yolo", (height, width)).clip(0, [width, height, width, height])
+        classes = [names[int(class_id)] for class_id in label["cls"].ravel()]
+        theirs[Path(label["im_file"]).name] = ((height, width), sorted(zip(classes, xyxy.tolist(), strict=True)))
+    found = {}
+    for number in range(len(ours)):
+        annotations, size = ours.annotations(number), ours.image_size(number)
+        xyxy = to_xyxy(annotations["bboxes"], "yolo", size)
+        rows = sorted(zip(annotations["labels"], xyxy.tolist(), strict=True))
+        found[ours.image_path(number).name] = (size, rows)
+    return theirs, found
+
+
+def assert_same_annotations(theirs, ours):
+    assert theirs.keys() == ours.keys()
+    for name, (size, rows) in theirs.items():
+        assert ours[name][0] == size, name
+        assert [label for label, _ in ours[name][1]] == [label for label, _ in rows], name
+        if rows:
+            np.testing.assert_allclose(*([xyxy for _, xyxy in side] for side in (ours[name][1], rows)), atol=0.01)
+
+
+def test_yolo_dataset_agrees_on_real_data(data):
+    for split, count in (("train", TRAIN), ("val", len(sample_dataset()) - TRAIN)):
+        theirs, ours = parsed_by_both(data.parent, split)
+        assert len(theirs) == count
+        assert_same_annotations(theirs, ours)
+
+
+ODD_LABELS = {
+    "ü b.JPG": b"\xef\xbb\xbf0 0.5 0.5 0.2 0.4\r\n2 0.25 0.75 0.1 0.1\r\n",
+    "gray.jpeg": b"1 0.1 0.2 0.2 0.4\n\n0 0.9 0.9 0.1 0.1",
+    "alpha.png": b"2\t0.5 0.5  1 1\n",
+    "rounding.bmp": b"1 0.5001 0.5 1 1\n0 0.005 0.5 0.0102 0.5\n",
+    "polygon.png": b"1 0.1 0.2 0.5 0.2 0.5 0.6\n2 0.25 0.25 0.75 0.25 0.75 0.75 0.3 0.8\n",
+    "empty.png": b"",
+    "missing.png": None,
+    "turned.jpg": b"0 0.25 0.5 0.5 0.2\n",
+}
+
+
+def test_yolo_dataset_agrees_on_oddities(tmp_path):
+    for folder in ("images/train", "labels/train"):
+        (tmp_path / folder).mkdir(parents=True)
+    described = {"path": str(tmp_path), "train": "images/train", "names": ["big dog", "Käfer", "猫"]}
+    (tmp_path / "data.yaml").write_text(json.dumps(described))
+    for name, labels in ODD_LABELS.items():
+        image, exif = Image.fromarray(picture(height=30, width=40)), Image.Exif()
+        if name == "turned.jpg":
+            exif[0x0112] = 6
+        mode = {"gray.jpeg": "L", "alpha.png": "RGBA"}.get(name, "RGB")
+        image.convert(mode).save(tmp_path / "images/train" / name, exif=exif)
+        if labels is not None:
+            (tmp_path / "labels/train" / name).with_suffix(".txt").write_bytes(labels)
+    theirs, ours = parsed_by_both(tmp_path)
+    assert theirs.keys() == ODD_LABELS.keys()
+    assert ours["turned.jpg"][0] == (40, 30)
+    assert_same_annotations(theirs, ours)
+
+
+def test_equal_rows_are_one_box_to_ultralytics_and_each_a_box_to_us(tmp_path):
+    for folder in ("images/train", "labels/train"):
+        (tmp_path / folder).mkdir(parents=True)
+    described = {"path": str(tmp_path), "train": "images/train", "names": ["a"]}
+    (tmp_path / "data.yaml").write_text(json.dumps(described))
+    Image.fromarray(picture()).save(tmp_path / "images/train/a.png")
+    (tmp_path / "labels/train/a.txt").write_text("0 0.5 0.5 0.2 0.4\n" * 2)
+    theirs, ours = parsed_by_both(tmp_path)
+    assert [len(theirs["a.png"][1]), len(ours["a.png"][1])] == [1, 2]
