@@ -1,14 +1,26 @@
 """MixUp for object detection as an Albumentations transform, boxes and their weights included."""
 
-from alb_mixup.datasets import CocoDataset, VocDataset, YoloDataset, open_dataset, sample_dataset
+from alb_mixup.datasets import (
+    CachedDataset,
+    CocoDataset,
+    DiskCache,
+    RecentSamples,
+    VocDataset,
+    YoloDataset,
+    open_dataset,
+    sample_dataset,
+)
 from alb_mixup.explore import explore
 from alb_mixup.generate import generate
 from alb_mixup.plot import plot
 from alb_mixup.transform import MixUp
 
 __all__ = [
+    "CachedDataset",
     "CocoDataset",
+    "DiskCache",
     "MixUp",
+    "RecentSamples",
     "VocDataset",
     "YoloDataset",
     "__version__",

@@ -226,9 +226,41 @@ def to_internal(processor: Any, rows: Array, hw: tuple[int, int], row_format: st
         processor = copy.copy(processor)
         processor.params = copy.copy(processor.params)
         processor.params.format = processor.params.coord_format = row_format
-    shape = hw if _IS_X else {"height": hw[0], "width": hw[1]}
-    converted: Array = processor.check_and_convert(rows, shape, "to")
+    converted: Array = processor.check_and_convert(rows, _shape(hw), "to")
     return converted
+
+
+def from_internal(processor: Any, rows: Array, hw: tuple[int, int]) -> tuple[Array, dict[str, Any]]:
+    """Undo `to_internal` and `encode_labels`: what a pipeline that ended here would return.
+
+    Args:
+        processor: The pipeline's bbox or keypoints processor.
+        rows: (N, D) rows as the pipeline holds them, encoded label fields included.
+        hw: (height, width) of the image that they belong to.
+
+    Returns:
+        (M, C) coordinates in the pipeline's format, M <= N, and the M labels of each label field.
+    """
+    fields = list(processor.params.label_fields or ())
+    rows = processor.filter(rows, _shape(hw)) if len(rows) else rows
+    if len(rows) == 0:
+        return np.zeros((0, 4), np.float32), {field: [] for field in fields}
+    first = rows.shape[1] - len(fields)
+    name = processor.default_data_name
+    labels = {field: _decoded(processor, name, field, rows[:, first + i]) for i, field in enumerate(fields)}
+    return processor.check_and_convert(rows[:, :first], _shape(hw), "from"), labels
+
+
+def _decoded(processor: Any, name: str, field: str, column: Array) -> Any:
+    # Not `restore_field`: 2.0.8 would make strings of the numbers in a field of both.
+    known = _label_metadata(processor, name, field)
+    if known.encoder is None or known.encoder.is_numerical:
+        return column.astype(known.dtype or np.float32)
+    return [known.encoder.inverse_classes_[code] for code in column.astype(int).tolist()]
+
+
+def _shape(hw: tuple[int, int]) -> Any:
+    return hw if _IS_X else {"height": hw[0], "width": hw[1]}
 
 
 def encode_labels(processor: Any, name: str, field: str, values: Array | list[Any], like: Any) -> Array:

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from alb_mixup import _backend
-from alb_mixup.datasets import from_spec
+from alb_mixup.datasets import RecentSamples, from_spec
 from alb_mixup.errors import ArgumentError, SerializationError
+from alb_mixup.functional.fit import Fit
 
 
 class InMemory:
@@ -68,7 +69,7 @@ def resolve(reference: Any) -> Any:
             "reference must be a sequence of dicts shaped like the pipeline's own input (with __len__ and "
             f"__getitem__), or None, got {type(reference).__name__}: e.g. VocDataset(root) or a list of samples"
         )
-    if len(reference) == 0:
+    if len(reference) == 0 and not isinstance(reference, RecentSamples):
         raise ArgumentError("reference must hold at least one sample, got an empty one: nothing could be drawn from it")
     bbox_format = getattr(reference, "bbox_format", None)
     if bbox_format not in {None, *_backend.BBOX_FORMATS}:
@@ -101,8 +102,26 @@ def resolve_transform(transform: Any, reference: Any) -> Any:
     return transform
 
 
+def read(samples: Any, index: int, fit: Fit | None) -> tuple[Any, tuple[int, int] | None]:
+    """Read one sample, no larger than needed where the samples know how.
+
+    Args:
+        samples: The sequence to read from.
+        index: Position in it.
+        fit: What is going to be done with the image, for samples with a method `fitted`; None: read it whole.
+
+    Returns:
+        The sample, and (height, width) of its whole image; None where `sample["image"]` is the whole one.
+    """
+    if fit is None:
+        return samples[index], None
+    sample, hw = samples.fitted(index, fit)
+    return sample, hw
+
+
 def describe(reference: Any) -> Any:
-    """Describe a reference: a JSON-safe spec where it has one (`to_spec`), a stand-in where it has none."""
+    """Describe a reference: a JSON-safe spec where it has one (`to_spec`, not None), a stand-in where it has none."""
     if reference is None:
         return None
-    return reference.to_spec() if hasattr(reference, "to_spec") else InMemory(reference)
+    spec = reference.to_spec() if hasattr(reference, "to_spec") else None
+    return InMemory(reference) if spec is None else spec

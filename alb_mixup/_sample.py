@@ -20,19 +20,22 @@ class ReferenceSample:
         sample: Dict shaped like the pipeline's own input; labels at the top level, or under `bbox_labels` and
             `keypoint_labels`.
         where: How messages call it, e.g. "reference[3]".
+        hw: (height, width) of the whole image, which its annotations belong to, where `sample["image"]` may have fewer
+            pixels; None: it is whole.
 
     Raises:
         SampleError: It is no dict, or has no image.
     """
 
-    def __init__(self, sample: Any, where: str) -> None:
+    def __init__(self, sample: Any, where: str, hw: tuple[int, int] | None = None) -> None:
         if not isinstance(sample, Mapping):
             raise SampleError(
                 f"{where} must be a dict shaped like the pipeline's own input, got {type(sample).__name__}: wrap the "
                 "dataset in one whose __getitem__ returns {'image': ..., 'bboxes': ..., and the label fields}"
             )
         self._sample, self._where = sample, where
-        self.hw: tuple[int, int] = self.array("image").shape[:2]
+        self._pixels_hw: tuple[int, int] = self.array("image").shape[:2]
+        self.hw = self._pixels_hw if hw is None else hw
 
     def array(self, key: str) -> Array:
         """Return an image or mask: (H, W) or (H, W, C), no side empty."""
@@ -118,14 +121,14 @@ class ReferenceSample:
     def _like(self, key: str, like: Array) -> Array:
         value = self.array(key)
         self._check_fit(key, value, like)
-        return value.reshape(*self.hw, *like.shape[2:])  # AlbumentationsX holds (H, W) as (H, W, 1)
+        return value.reshape(*value.shape[:2], *like.shape[2:])  # AlbumentationsX holds (H, W) as (H, W, 1)
 
     def _check_fit(self, key: str, value: Array, like: Array) -> None:
         if value.dtype != like.dtype:
             raise SampleError(
                 f"{self._where}[{key!r}] must have the primary's dtype {like.dtype}, got {value.dtype}: convert one"
             )
-        if value.shape[:2] != self.hw:
+        if value.shape[:2] != (self._pixels_hw if key == "image" else self.hw):
             raise SampleError(f"{self._where}[{key!r}] must be as large as its image {self.hw}, got {value.shape[:2]}")
         if channels(value.shape) != channels(like.shape):
             raise SampleError(

@@ -37,6 +37,10 @@ class WorkerError(AlbMixUpError, RuntimeError):
     """A worker process ended before its work did: killed, or out of memory."""
 
 
+class CacheError(AlbMixUpError, OSError):
+    """A cache file cannot be written (the disk is full), or is damaged, gone, or something else."""
+
+
 class SerializationError(AlbMixUpError, TypeError):
     """A transform holds something that has no JSON-safe description, such as an in-memory reference."""
 
@@ -54,4 +58,8 @@ class InvalidAnnotationWarning(AlbMixUpWarning):
 
 
 class UnreadableImageWarning(AlbMixUpWarning):
-    """An image could not be read when it was drawn, and another was drawn in its place."""
+    """An image could not be read: another was drawn in its place, or a cache leaves it out."""
+
+
+class StaleCacheWarning(AlbMixUpWarning):
+    """A cache file was made of other images or with other settings, and is built anew."""

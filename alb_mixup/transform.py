@@ -12,9 +12,11 @@ import numpy as np
 
 from alb_mixup import _backend, _checks, _reference
 from alb_mixup._sample import ReferenceSample, channels, check_finite, checked_pixels
+from alb_mixup.datasets import RecentSamples
 from alb_mixup.errors import ArgumentError, SampleError, UnreadableImageWarning
 from alb_mixup.functional import Array
 from alb_mixup.functional.blend import blend
+from alb_mixup.functional.fit import Fit
 from alb_mixup.functional.geometry import (
     FIT_MODES,
     Placement,
@@ -40,10 +42,10 @@ _UNSUPPORTED_TARGETS = frozenset({"volume", "volumes", "mask3d", "masks3d"})
 _PARAMS = {"bboxes": "bbox_params", "keypoints": "keypoint_params"}
 _SETTINGS = (
     "alpha", "ratio_range", "fit_mode", "fill", "fill_mask", "interpolation", "mask_interpolation", "weight_field",
-    "weighting", "min_weight", "metadata_key", "max_redraws",
+    "weighting", "min_weight", "metadata_key", "max_redraws", "size_hint",
 )  # fmt: skip
 
-# The sample that `draw` has read for the record that it made, on its way to `mix`: the record itself is kept by replay
+# What `_reference.read` gave `draw` for its record, on its way to `mix`: the record itself is kept by replay
 # and by 2.0.8's `params`, and must hold no pixels.
 _drawn_sample: ContextVar[tuple[int, int, Any] | None] = ContextVar("drawn_sample", default=None)
 
@@ -98,6 +100,11 @@ class MixUp(_backend.MixTransform):
             sample as it is.
         max_redraws: How many other samples to draw where one raises `OSError` (an unreadable file), with one
             `UnreadableImageWarning` a message; 0 raises.
+        size_hint: Tell a reference that has a method `fitted`, as the datasets of this package do, how its image is
+            going to be placed, so that it decodes large JPEGs at 1/2, 1/4 or 1/8, or holds the image resized. Boxes,
+            keypoints and masks are the same to the bit; pixels are nearer to the whole image's resized with
+            `INTER_AREA` than with `INTER_LINEAR` alone, or within 40 dB (PSNR) of it. False, with
+            `reference_transform`, and with "canvas": whole images.
         p: Probability of applying the transform.
 
     Targets:
@@ -145,6 +152,7 @@ class MixUp(_backend.MixTransform):
         reference_transform: A.Compose | Mapping[str, Any] | None = None,
         metadata_key: str = "mixup_metadata",
         max_redraws: int = 0,
+        size_hint: bool = True,
         p: float = 0.5,
     ) -> None:
         super().__init__(p=_checks.number("p", p, "a probability in [0, 1]", low=0.0, high=1.0))
@@ -163,6 +171,7 @@ class MixUp(_backend.MixTransform):
             raise ArgumentError(f"min_weight must be 0 where weight_field is None, got {min_weight}: it has no weights")
         self.metadata_key = _checks.field_name("metadata_key", metadata_key)
         self.max_redraws = _checks.whole_number("max_redraws", max_redraws)
+        self.size_hint = _checks.flag("size_hint", size_hint)
         self.reference = _reference.resolve(reference)
         self.reference_transform = _reference.resolve_transform(reference_transform, self.reference)
         self._warned: set[str] = set()
@@ -176,16 +185,18 @@ class MixUp(_backend.MixTransform):
         ratio = generator.beta(*self._beta) if self.ratio_range is None else generator.uniform(*self.ratio_range)
         seed, index = int(generator.integers(2**32)), None
         if len(samples):
-            index, sample = self._draw_readable(samples, generator)
+            index, sample = self._draw_readable(samples, self._fit(data), generator)
             _drawn_sample.set((seed, id(self), sample))
+        if isinstance(self.reference, RecentSamples):  # after the draw: no sample is mixed with itself
+            self.reference.add(self._as_sample(data))
         return {"ratio": float(ratio), "reference_index": index, "seed": seed}
 
-    def _draw_readable(self, samples: Any, generator: np.random.Generator) -> tuple[int, Any]:
+    def _draw_readable(self, samples: Any, fit: Fit | None, generator: np.random.Generator) -> tuple[int, Any]:
         redraws = 0
         while True:
             index = int(generator.integers(len(samples)))
             try:
-                return index, samples[index]
+                return index, _reference.read(samples, index, fit)
             except OSError as error:
                 if redraws == self.max_redraws:
                     raise
@@ -210,11 +221,41 @@ class MixUp(_backend.MixTransform):
             )
         return samples
 
+    def _fit(self, data: Mapping[str, Any]) -> Fit | None:
+        """Return what the reference may know of its image's use; None where the whole image is needed."""
+        whole = not self.size_hint or self.fit_mode == "canvas" or self.reference_transform is not None
+        if whole or not hasattr(self.reference, "fitted"):
+            return None
+        return Fit(_size_of(data, self._kinds(data)), self.fit_mode, self.interpolation)
+
+    def _kinds(self, data: Mapping[str, Any]) -> dict[str, str]:
+        """Return the target that each of the call's values is, or its own key."""
+        return {key: self._additional_targets.get(key, key) for key, value in data.items() if value is not None}
+
+    def _as_sample(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Turn the primary back into a sample shaped like the pipeline's own input."""
+        kinds = self._kinds(data)
+        hw = _size_of(data, kinds)
+        sample = {key: data[key] for key, kind in kinds.items() if kind in _TARGETS - {"images"}}
+        for key in [key for key, kind in kinds.items() if kind == "images"]:  # which take one image for all frames
+            sample.setdefault("image" if key == "images" else key, data[key][0])
+        for key in [key for key, kind in kinds.items() if kind in _PARAMS]:
+            processor = self._processor(key, kinds[key])
+            said = self._reference_format()
+            if kinds[key] == "bboxes" and said not in {None, _backend.bbox_format(processor)}:
+                raise SampleError(
+                    "reference_transform must have bbox_params in the pipeline's format "
+                    f"{_backend.bbox_format(processor)!r}, which RecentSamples hold, got {said!r}"
+                )
+            rows, labels = _backend.from_internal(processor, data[key], hw)
+            sample |= {key: rows, **labels}
+        return sample
+
     # Applying
 
     def mix(self, data: dict[str, Any], record: Mapping[str, Any]) -> dict[str, Any]:
         """Mix every target of one sample with the reference's, as the record says."""
-        kinds = {key: self._additional_targets.get(key, key) for key, value in data.items() if value is not None}
+        kinds = self._kinds(data)
         refused = [key for key, kind in kinds.items() if kind in _UNSUPPORTED_TARGETS]
         if refused:
             raise SampleError(f"MixUp mixes images, masks, bboxes and keypoints only, got {', '.join(refused)}")
@@ -232,19 +273,24 @@ class MixUp(_backend.MixTransform):
         drawn = _drawn_sample.get()
         _drawn_sample.set(None)
         if drawn is not None and drawn[:2] == (seed, id(self)):
-            sample = drawn[2]
+            sample, hw = drawn[2]
         else:
             samples = self._samples(data)
+            if isinstance(samples, RecentSamples):
+                raise SampleError(
+                    f"a replayed record's samples must still be there, got reference_index={index} of RecentSamples, "
+                    "which keep none: replay mixes of a dataset"
+                )
             if not 0 <= index < len(samples):
                 raise SampleError(
                     f"the replayed reference_index must be below {len(samples)}, got {index}: it was recorded with "
                     "other samples; give those"
                 )
-            sample = samples[index]
+            sample, hw = _reference.read(samples, index, self._fit(data))
         where = f"{'reference' if self.reference is not None else self.metadata_key}[{index}]"
         if self.reference_transform is not None and isinstance(sample, Mapping):
             sample = self._transformed(sample, where, seed)
-        return ReferenceSample(sample, where)
+        return ReferenceSample(sample, where, hw)
 
     def _transformed(self, sample: Mapping[str, Any], where: str, seed: int) -> dict[str, Any]:
         """Run `reference_transform` on a copy of a sample's annotations: 2.0.8 may clip boxes in place."""
@@ -271,12 +317,7 @@ class MixUp(_backend.MixTransform):
         return self._key2func[key](value, partner=partner, mix=mix)
 
     def _mix_rows(self, key: str, kind: str, data: Mapping[str, Any], sample: ReferenceSample, mix: _Mix) -> Array:
-        processor = self.get_processor(kind)
-        if processor is None:
-            raise SampleError(
-                f"{key} must come through A.Compose([...], {_PARAMS[kind]}=...), got them without: their format is "
-                "unknown"
-            )
+        processor = self._processor(key, kind)
         rows = data[key] if data[key].ndim == 2 else data[key].reshape(0, 4)  # 2.0.8 makes (0,) of an empty list
         fields = list(processor.params.label_fields or ())
         _backend.refuse_bindings(fields)
@@ -303,6 +344,16 @@ class MixUp(_backend.MixTransform):
             mix = mix._replace(oriented=True)
         partner = sample.rows(key, data, rows.shape[1], processor, self._reference_format(), self.weight_field)
         return self.apply_to_bboxes(rows, partner=partner, mix=mix)
+
+    def _processor(self, key: str, kind: str) -> Any:
+        """Return the pipeline's processor of boxes or keypoints."""
+        processor = self.get_processor(kind)
+        if processor is None:
+            raise SampleError(
+                f"{key} must come through A.Compose([...], {_PARAMS[kind]}=...), got them without: their format is "
+                "unknown"
+            )
+        return processor
 
     def _reference_format(self) -> str | None:
         said = getattr(self.reference, "bbox_format", None)

@@ -27,9 +27,9 @@ LAYERS = {
     "check": {"functional", "datasets"},
     "_checks": {"errors"},
     "_backend": {"errors", "functional"},
-    "_reference": {"errors", "datasets", "_backend"},
+    "_reference": {"errors", "functional", "datasets", "_backend"},
     "_sample": {"errors", "functional", "_backend"},
-    "transform": {"errors", "functional", "_backend", "_checks", "_reference", "_sample"},
+    "transform": {"errors", "functional", "datasets", "_backend", "_checks", "_reference", "_sample"},
     "writers": {"errors", "functional"},
     "_output": set(),
     "_progress": set(),
@@ -71,8 +71,11 @@ def modules() -> list[Path]:
 
 def test_public_exports_are_pinned():
     assert sorted(alb_mixup.__all__) == [
+        "CachedDataset",
         "CocoDataset",
+        "DiskCache",
         "MixUp",
+        "RecentSamples",
         "VocDataset",
         "YoloDataset",
         "__version__",

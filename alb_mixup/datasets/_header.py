@@ -39,10 +39,13 @@ def size_from_header(data: bytes) -> tuple[int, int] | None:
     if data.startswith(_PNG) and len(data) >= 24 and b"eXIf" not in data[: data.find(b"IDAT")]:
         width, height = _uint(data[16:20], "big"), _uint(data[20:24], "big")
         return height, width
-    return _jpeg_size(data) if data.startswith(_JPEG) else None
+    return jpeg_size(data)
 
 
-def _jpeg_size(data: bytes) -> tuple[int, int] | None:
+def jpeg_size(data: bytes) -> tuple[int, int] | None:
+    """The same for JPEG alone: None for any other format."""
+    if not data.startswith(_JPEG):
+        return None
     turned = False
     for marker, start, end in _jpeg_segments(data):
         if marker == _JPEG_APP1 and data.startswith(_EXIF, start):

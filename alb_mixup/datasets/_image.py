@@ -1,5 +1,6 @@
 """From an image file to RGB pixels that lie where the annotation says they do."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -7,11 +8,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from alb_mixup.datasets._header import is_cut_short, size_from_header
+from alb_mixup.datasets._header import is_cut_short, jpeg_size, size_from_header
 from alb_mixup.errors import ImageReadError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 """The suffixes that count as an image, in any case; the earlier wins where two files share a stem."""
+
+_REDUCED = {8: cv2.IMREAD_REDUCED_COLOR_8, 4: cv2.IMREAD_REDUCED_COLOR_4, 2: cv2.IMREAD_REDUCED_COLOR_2}
 
 
 def read_image(path: Path, size: tuple[int, int] | None) -> NDArray[np.uint8]:
@@ -34,21 +37,83 @@ def read_image(path: Path, size: tuple[int, int] | None) -> NDArray[np.uint8]:
     Raises:
         ImageReadError: the file is missing, cut short, not an image, or of another size.
     """
+    return _rgb(_decode_as_stated(path, _read_picture(path), size))
+
+
+def read_fitted_image(
+    path: Path, size: tuple[int, int] | None, fitted_size: Callable[[tuple[int, int]], tuple[int, int]]
+) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+    """Decode an image to RGB that is going to be resized: of a JPEG, no more pixels than that needs.
+
+    A JPEG is decoded at the smallest of 1/8, 1/4, 1/2 and 1 that covers the size asked for and that divides both sides,
+    so that pixels stay where they are. That takes fewer coefficients of its cosine transform (IJG's scaled decoding),
+    which is faster, and averages where resizing a large picture with `INTER_LINEAR` skips pixels: the result is nearer
+    to the whole picture resized with `INTER_AREA` than that of the whole picture and `INTER_LINEAR` is, or equal to
+    it with a PSNR of 40 dB or more. Other formats have no such way, and are decoded whole.
+
+    Args:
+        path: the file.
+        size: as for `read_image`, which says how orientation is decided here too.
+        fitted_size: from the height and width of the whole picture to those that it is going to be resized to.
+
+    Returns:
+        uint8 (h, w, 3), RGB, a new array, no side below `fitted_size` where the whole picture's is not; and height and
+        width of the whole picture.
+
+    Raises:
+        ImageReadError: as `read_image`.
+    """
+    data = _read_picture(path)
+    found = _decode_reduced(path, data, size, fitted_size)
+    if found is None:
+        image = _decode_as_stated(path, data, size)
+        found = image, (image.shape[0], image.shape[1])
+    return _rgb(found[0]), found[1]
+
+
+def _decode_reduced(
+    path: Path, data: bytes, size: tuple[int, int] | None, fitted_size: Callable[[tuple[int, int]], tuple[int, int]]
+) -> tuple[NDArray[Any], tuple[int, int]] | None:
+    """The reduced picture and its whole size, or None where the whole one has to be decoded."""
+    shown = jpeg_size(data)
+    whole = shown if size is None else size
+    if shown is None or whole is None or whole not in {shown, shown[::-1]}:
+        return None
+    height, width = fitted_size(whole)
+    for factor, flags in _REDUCED.items():
+        reduced = whole[0] // factor, whole[1] // factor
+        exact = whole[0] % factor == whole[1] % factor == 0  # the last row would stand for less than the others
+        if exact and reduced[0] >= height and reduced[1] >= width:
+            image = _decode(path, data, flags if whole == shown else flags | cv2.IMREAD_IGNORE_ORIENTATION)
+            return (image, whole) if image.shape[:2] == reduced else None
+    return None
+
+
+def _read_picture(path: Path) -> bytes:
     data = _read_bytes(path)
     if is_cut_short(data):
         raise ImageReadError(
             f"{path.as_posix()} is cut short: the file ends before the picture does. Copy or download it again."
         )
+    return data
+
+
+def _decode_as_stated(path: Path, data: bytes, size: tuple[int, int] | None) -> NDArray[Any]:
     image = _decode(path, data, cv2.IMREAD_COLOR)
-    if size is not None and image.shape[:2] != size:
-        # Only a file whose orientation tag the annotation tool ignored is decoded twice.
-        as_stored = _decode(path, data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-        if as_stored.shape[:2] != size:
-            raise ImageReadError(
-                f"{path.as_posix()} is {image.shape[1]} px wide and {image.shape[0]} px high, but its annotation says "
-                f"{size[1]} and {size[0]}: its boxes would be shifted. Correct the annotation or restore the image."
-            )
-        image = as_stored
+    if size is None or image.shape[:2] == size:
+        return image
+    # Only a file whose orientation tag the annotation tool ignored is decoded twice.
+    as_stored = _decode(path, data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    if as_stored.shape[:2] != size:
+        raise ImageReadError(
+            f"{path.as_posix()} is {image.shape[1]} px wide and {image.shape[0]} px high, but its annotation says "
+            f"{size[1]} and {size[0]}: its boxes would be shifted. Correct the annotation or restore the image."
+        )
+    return as_stored
+
+
+def _rgb(image: NDArray[Any]) -> NDArray[np.uint8]:
+    # not by IMREAD_COLOR_RGB: OpenCV 5 refuses it together with a reduced size, OpenCV 4.9 has no such flag
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 

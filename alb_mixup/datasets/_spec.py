@@ -5,22 +5,27 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from alb_mixup.datasets._sample import sample_dataset
-from alb_mixup.datasets.base import DetectionDataset
+from alb_mixup.datasets.cached import CachedDataset
 from alb_mixup.datasets.coco import CocoDataset
+from alb_mixup.datasets.disk import DiskCache
+from alb_mixup.datasets.recent import RecentSamples
 from alb_mixup.datasets.voc import VocDataset
 from alb_mixup.datasets.yolo import YoloDataset
 from alb_mixup.errors import SerializationError
 
-_BUILDERS: dict[str, Callable[..., DetectionDataset]] = {
+_BUILDERS: dict[str, Callable[..., Any]] = {
     "CocoDataset": CocoDataset,
     "VocDataset": VocDataset,
     "YoloDataset": YoloDataset,
     "sample": sample_dataset,
+    "CachedDataset": CachedDataset,
+    "DiskCache": DiskCache,
+    "RecentSamples": RecentSamples,
 }
 
 
-def from_spec(spec: Mapping[str, Any]) -> DetectionDataset:
-    """Build the dataset that `DetectionDataset.to_spec` described.
+def from_spec(spec: Mapping[str, Any]) -> Any:
+    """Build what `to_spec` described: a `DetectionDataset`, `CachedDataset`, `DiskCache` or empty `RecentSamples`.
 
     Args:
         spec: what `to_spec` returned, also after a way through JSON or YAML. Only datasets of this package are
@@ -37,6 +42,8 @@ def from_spec(spec: Mapping[str, Any]) -> DetectionDataset:
     builder = _BUILDERS.get(name) if isinstance(name, str) else None
     if builder is None:
         raise SerializationError(f"spec['dataset'] must be one of {', '.join(map(repr, _BUILDERS))}; got {name!r}.")
+    if "of" in arguments:  # what a cache holds
+        arguments["dataset"] = from_spec(arguments.pop("of"))
     try:
         inspect.signature(builder).bind(**arguments)
     except TypeError as error:

@@ -11,10 +11,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from alb_mixup.datasets._image import image_size, read_image
+from alb_mixup.datasets._image import image_size, read_fitted_image, read_image
 from alb_mixup.datasets._packed import PackedAnnotations
 from alb_mixup.datasets._validate import InvalidLog
 from alb_mixup.errors import ArgumentError
+from alb_mixup.functional.fit import Fit
 
 _Dataset = TypeVar("_Dataset", bound="DetectionDataset")
 
@@ -76,6 +77,27 @@ class DetectionDataset(Sequence[dict[str, Any]]):
     def __getitem__(self, index: int) -> dict[str, Any]:  # type: ignore[override]
         image = read_image(self.image_path(index), self._stated_size(index))
         return {"image": image, **self.annotations(index)}
+
+    def fitted(self, index: int, fit: Fit) -> tuple[dict[str, Any], tuple[int, int]]:
+        """`dataset[index]` with no more pixels decoded than it takes to place the image: what `MixUp` asks for.
+
+        Args:
+            index: the image's position.
+            fit: the canvas that the image is going to be placed on, and how.
+
+        Returns:
+            The sample, and height and width of the whole image. A JPEG that is much larger than needed comes decoded
+            at 1/2, 1/4 or 1/8 of its size; the annotations are still those of the whole image.
+
+        Raises:
+            IndexError: there is no such image.
+            ImageReadError: as `dataset[index]`.
+        """
+        if type(self).__getitem__ is not DetectionDataset.__getitem__:  # a subclass that makes samples of its own
+            sample = self[index]
+            return sample, sample["image"].shape[:2]
+        image, whole = read_fitted_image(self.image_path(index), self._stated_size(index), fit.size)
+        return {"image": image, **self.annotations(index)}, whole
 
     def annotations(self, index: int) -> dict[str, Any]:
         """What `dataset[index]` holds except `image`, without decoding it.
