@@ -74,9 +74,7 @@ def plot_mixes(mixes: Iterable[MixTriple], *, title: str = "", bbox_format: str 
     if not cards:
         raise ArgumentError("mixes must hold at least one mix, got none: pass an iterable of MixTriple")
     scenes = [panel for _, panels in cards for panel in panels]
-    # The usual shape: the tallest would leave most of the page white where one portrait is among landscapes.
-    aspect = np.median([aspect_of(scene) for scene in scenes])
-    page = _Page(len(cards), float(np.clip(aspect, 0.4, 2)))
+    page = _Page(len(cards), _usual_aspect(scenes))
     page.write(MARGIN, 0.1, title, fontsize=11, weight="bold")
     page.write_legend(class_names(scenes), top=0.4)
     for index, (caption, panels) in enumerate(cards):
@@ -116,23 +114,22 @@ def plot_samples(
     columns = min(columns, len(read))
     width = min(_LARGEST, (_PAGE - MARGIN) / columns - MARGIN)
     scenes = [weights_alone(reduced(scene, round(2 * width * DPI))) for scene in read]
-    starts = range(0, len(scenes), columns)
-    heights = [width * max(aspect_of(scene) for scene in scenes[start : start + columns]) for start in starts]
+    height, caption = width * _usual_aspect(scenes), (CAPTION if captions else 0)
     names = class_names(scenes)
-    top, caption = (LEGEND if names else MARGIN), (CAPTION if captions else 0)
-    sheet = Sheet(columns * (width + MARGIN) + MARGIN, top + sum(heights) + len(starts) * (caption + MARGIN))
+    header, row_height = (LEGEND if names else MARGIN), caption + height + MARGIN
+    sheet = Sheet(columns * (width + MARGIN) + MARGIN, header + math.ceil(len(scenes) / columns) * row_height)
     sheet.write_legend(names, top=0.1)
-    for start, height in zip(starts, heights, strict=True):
-        for column, index in enumerate(range(start, min(start + columns, len(scenes)))):
-            left = MARGIN + column * (width + MARGIN)
-            sheet.write(left, top + 0.06, captions[index] if captions else "", fontsize=8)
-            sheet.place(left, top + caption, (width, height), scenes[index])
-        top += caption + height + MARGIN
+    for index, scene in enumerate(scenes):
+        row, column = divmod(index, columns)
+        left, top = MARGIN + column * (width + MARGIN), header + row * row_height
+        sheet.write(left, top + 0.06, captions[index] if captions else "", fontsize=8)
+        sheet.place(left, top + caption, (width, height), scene)
     return sheet.figure
 
 
-def aspect_of(scene: Scene) -> float:
-    return float(scene.image.shape[0] / scene.image.shape[1])
+def _usual_aspect(scenes: Iterable[Scene]) -> float:
+    """Height to width of most: the tallest would leave a page white where one portrait is among landscapes."""
+    return float(np.clip(np.median([scene.image.shape[0] / scene.image.shape[1] for scene in scenes]), 0.4, 2))
 
 
 def class_names(scenes: Iterable[Scene]) -> list[str]:
