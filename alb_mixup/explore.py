@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+_ALPHAS = (0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 16.0, 32.0, 64.0)
 _STRIP = (1.0, 0.75, 0.5, 0.25, 0.0)
 # In inches: widths of the mix and of an original, heights of the mix and of the density.
 _LARGE, _SMALL, _HEIGHTS, _DENSITY = 5.6, 1.9, (3.6, 5.6), 0.85
@@ -119,9 +120,8 @@ class Explorer:
         self._bbox_format: str = getattr(dataset, "bbox_format", None) or "pascal_voc"
         self._read = lru_cache(maxsize=2)(lambda index: dataset[index])
         last = len(dataset) - 1
-        # Sliders must not lag behind the hand, so α moves in steps that are equal on a logarithmic scale.
         self.ratio = widgets.FloatSlider(0.5, min=0, max=1, step=0.01, description="λ")
-        self.alpha = widgets.FloatLogSlider(1.5, min=-1, max=2, step=0.05, description="α", readout_format=".2f")
+        self.alpha = widgets.SelectionSlider(options=_ALPHAS, value=1.5, description="α")
         self.fit_mode = widgets.Dropdown(options=list(FIT_MODES), description="fit mode")
         self.primary = widgets.IntSlider(0, 0, last, description="primary")
         self.partner = widgets.IntSlider(min(1, last), 0, last, description="partner")
@@ -131,7 +131,7 @@ class Explorer:
         draw.on_click(lambda _: self._draw_ratio())
         chosen = [self.ratio, self.alpha, self.fit_mode, self.primary, self.partner]
         rows = [widgets.HBox([self.ratio, self.alpha, draw]), widgets.HBox([self.primary, self.partner, self.fit_mode])]
-        self._shown = widgets.VBox([*rows, self._message, self.picture])
+        self._shown = widgets.VBox([*rows, self.picture, self._message])
         self._redraw()
         self._strip = _jpeg(self._static_strip())
         for widget in chosen:
@@ -153,8 +153,9 @@ class Explorer:
         ratio, alpha = self.ratio.value, self.alpha.value
         self.fit_mode.disabled = primary["image"].shape[:2] == partner["image"].shape[:2]
         mixed = mix_pair(primary, partner, ratio, fit_mode=self.fit_mode.value, bbox_format=self._bbox_format)
-        scenes = [read_scene(sample, self._bbox_format) for sample in (mixed, primary, partner)]
-        self.picture.value = _jpeg(_draw(*scenes, ratio, alpha))
+        samples = {"mix": mixed, "primary": primary, "partner": partner}
+        read = {name: read_scene(sample, self._bbox_format) for name, sample in samples.items()}
+        self.picture.value = _jpeg(_draw(read, ratio, alpha))
 
     def _static_strip(self) -> Figure:
         primary, partner = self._read(self.primary.value), self._read(self.partner.value)
@@ -167,22 +168,23 @@ class Explorer:
         return {**self._shown._repr_mimebundle_(), "image/jpeg": base64.b64encode(self._strip).decode("ascii")}
 
 
-def _draw(mixed: Scene, primary: Scene, partner: Scene, ratio: float, alpha: float) -> Figure:
-    """Draw the mix, and beside it its two originals and where λ lies in Beta(α, α)."""
+def _draw(scenes: Mapping[str, Scene], ratio: float, alpha: float) -> Figure:
+    """Draw the mix, and beside it the primary, the partner, and where λ lies in Beta(α, α)."""
+    mixed = scenes["mix"]
     height = float(np.clip(_LARGE * mixed.image.shape[0] / mixed.image.shape[1], *_HEIGHTS))
     small = _SMALL, (height - 2 * CAPTION - _DENSITY - MARGIN) / 2
     right = 2 * MARGIN + _LARGE
     sheet = Sheet(right + _SMALL + MARGIN, LEGEND + CAPTION + height + MARGIN)
-    sheet.write_legend(class_names([primary, partner]), top=0.1)
+    sheet.write_legend(class_names([scenes["primary"], scenes["partner"]]), top=0.1)
     top = LEGEND
     sheet.write(MARGIN, top + 0.06, f"λ = {ratio:.2f}:   {ratio:.2f} × primary + {1 - ratio:.2f} × partner", fontsize=9)
     sheet.place(MARGIN, top + CAPTION, (_LARGE, height), weights_alone(reduced(mixed, round(_LARGE * DPI))))
-    for caption, scene in (("primary", primary), ("partner", partner)):
-        sheet.write(right, top + 0.06, caption, fontsize=8)
-        untagged = replace(scene, tags=[""] * len(scene.tags))
+    for name in ("primary", "partner"):
+        sheet.write(right, top + 0.06, name, fontsize=8)
+        untagged = replace(scenes[name], tags=[""] * len(scenes[name].tags))
         sheet.place(right, top + CAPTION, small, reduced(untagged, round(_SMALL * DPI)))
         top += CAPTION + small[1]
-    sheet.write(right, top + 0.06, f"how often λ is drawn, α = {alpha:.2f}", fontsize=8)
+    sheet.write(right, top + 0.06, f"how often λ is drawn, α = {alpha:g}", fontsize=8)
     draw_density(sheet.axes(right, top + CAPTION, (_SMALL, _DENSITY)), alpha, ratio)
     return sheet.figure
 

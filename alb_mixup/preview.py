@@ -138,6 +138,7 @@ def class_names(scenes: Iterable[Scene]) -> list[str]:
 
 
 def weights_alone(scene: Scene) -> Scene:
+    """Leave the classes' names out of the tags: colours tell them."""
     tags = [tag.removeprefix(name).strip() for name, tag in zip(scene.names, scene.tags, strict=True)]
     return replace(scene, tags=tags)
 

@@ -8,6 +8,7 @@ import sys
 import albumentations as A
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 import alb_mixup
 from alb_mixup import sample_dataset
@@ -62,12 +63,12 @@ def test_fit_modes_are_off_where_both_have_one_size(photos):
 
 def test_draw_moves_the_ratio_within_beta(photos):
     shown = alb_mixup.explore(photos)
-    shown.alpha.value = 100.0
+    shown.alpha.value = 64.0
     shown.ratio.value = 0.0
     buttons = [child for row in shown._shown.children[:2] for child in row.children if hasattr(child, "click")]
     assert len(buttons) == 1
     buttons[0].click()
-    assert 0.2 < shown.ratio.value < 0.8  # 8 standard deviations of Beta(100, 100) about one half
+    assert 0.1 < shown.ratio.value < 0.9  # 9 standard deviations of Beta(64, 64) about one half
 
 
 def test_a_viewer_that_runs_nothing_gets_a_strip(photos):
@@ -138,8 +139,6 @@ def test_the_density_is_one_that_integrates_to_one_and_has_betas_variance(alpha)
 
 
 def test_the_density_is_drawn_with_its_line():
-    from matplotlib.figure import Figure
-
     ax = Figure().add_subplot()
     draw_density(ax, 1.5, 0.3)
     curve, line = ax.lines

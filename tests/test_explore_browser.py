@@ -42,9 +42,10 @@ def lab(tmp_path):
     (opening,) = [cell for cell in notebook.cells if "alb_mixup.explore(" in cell.source and cell.cell_type == "code"]
     opening.outputs, opening.execution_count = [], None
     notebook.cells = [opening]
-    home = tmp_path / "home"
-    folder = tmp_path / "notebooks"
-    home.mkdir(), folder.mkdir()
+    folder, settings = tmp_path / "notebooks", tmp_path / "settings" / "@jupyterlab" / "apputils-extension"
+    folder.mkdir()
+    settings.mkdir(parents=True)
+    (settings / "notification.jupyterlab-settings").write_text('{"fetchNews": "false", "checkForUpdates": false}')
     nbformat.write(notebook, folder / "explore.ipynb")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -52,13 +53,12 @@ def lab(tmp_path):
     token = secrets.token_hex(16)
     command = [
         sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}", "--ip=127.0.0.1",
-        f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder}", "--LabApp.check_for_updates_class=",
+        f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder}",
         "--ServerApp.port_retries=0",
     ]  # fmt: skip
-    environment = os.environ | {"HOME": str(home), "PYTHONPATH": str(ROOT), "JUPYTER_PLATFORM_DIRS": "1"}
-    command = [part for part in command if not part.endswith("class=")]
+    own = {"HOME": str(tmp_path), "JUPYTERLAB_SETTINGS_DIR": str(tmp_path / "settings"), "PYTHONPATH": str(ROOT)}
     with (tmp_path / "lab.log").open("w") as log:
-        server = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
+        server = subprocess.Popen(command, env=os.environ | own, stdout=log, stderr=subprocess.STDOUT)
         try:
             wait_for(f"http://127.0.0.1:{port}/api/status?token={token}", server, tmp_path / "lab.log")
             yield f"http://127.0.0.1:{port}/lab/tree/explore.ipynb?token={token}"
@@ -82,7 +82,7 @@ def source_of(page):
 
 
 def pixels_of(page):
-    """The picture's mean colour and size, as the browser has decoded it."""
+    """The picture's pixels, RGBA in one list, as the browser has decoded them."""
     return page.locator(PICTURE).evaluate(
         """image => {
             const canvas = document.createElement("canvas");

@@ -1,4 +1,4 @@
-"""Every notebook runs from a clean kernel, as quietly as its committed outputs say, and those are what a reader sees."""
+"""Every notebook runs from a clean kernel, and its committed outputs are what such a run gives and a reader wants."""
 
 import base64
 import io
@@ -88,7 +88,9 @@ def test_notebook_runs(name, tmp_path, monkeypatch):
     for module in NEEDS[name]:
         pytest.importorskip(module)
     # The kernel imports the package that is tested, in a folder that holds the notebook alone.
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.setenv(
+        "PYTHONPATH", os.pathsep.join([str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")])
+    )
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     folder = tmp_path / "run"
     folder.mkdir()
