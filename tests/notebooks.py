@@ -21,7 +21,7 @@ def run(path, folder):
     # Without the widgets' state, viewers show the static picture of a cell with widgets.
     NotebookClient(
         notebook,
-        timeout=300,
+        timeout=600,
         kernel_name="python3",
         resources={"metadata": {"path": str(folder)}},
         store_widget_state=False,
