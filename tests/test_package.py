@@ -116,7 +116,7 @@ def test_import_needs_no_matplotlib_and_no_framework():
         "print(sorted({name.split('.')[0] for name in set(sys.modules) - theirs}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
-    assert not set(ast.literal_eval(done.stdout)) & (FRAMEWORKS | {"matplotlib"})
+    assert not set(ast.literal_eval(done.stdout)) & (FRAMEWORKS | {"matplotlib", "ipywidgets", "IPython"})
 
 
 def readme_blocks() -> list[str]:
