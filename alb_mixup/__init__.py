@@ -10,6 +10,7 @@ from alb_mixup.datasets import (
     open_dataset,
     sample_dataset,
 )
+from alb_mixup.explore import explore
 from alb_mixup.generate import generate
 from alb_mixup.plot import plot
 from alb_mixup.transform import MixUp
@@ -23,6 +24,7 @@ __all__ = [
     "VocDataset",
     "YoloDataset",
     "__version__",
+    "explore",
     "generate",
     "open_dataset",
     "plot",

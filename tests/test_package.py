@@ -23,6 +23,7 @@ LAYERS = {
     "datasets": {"errors", "functional", "datasets", "_progress"},
     "plot": {"errors", "functional"},
     "preview": {"errors", "plot"},
+    "explore": {"errors", "functional", "plot", "preview", "transform"},
     "check": {"functional", "datasets"},
     "_checks": {"errors"},
     "_backend": {"errors", "functional"},
@@ -78,6 +79,7 @@ def test_public_exports_are_pinned():
         "VocDataset",
         "YoloDataset",
         "__version__",
+        "explore",
         "generate",
         "open_dataset",
         "plot",
@@ -114,7 +116,7 @@ def test_import_needs_no_matplotlib_and_no_framework():
         "print(sorted({name.split('.')[0] for name in set(sys.modules) - theirs}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
-    assert not set(ast.literal_eval(done.stdout)) & (FRAMEWORKS | {"matplotlib"})
+    assert not set(ast.literal_eval(done.stdout)) & (FRAMEWORKS | {"matplotlib", "ipywidgets", "IPython"})
 
 
 def readme_blocks() -> list[str]:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from alb_mixup.errors import ArgumentError
-from alb_mixup.preview import MixTriple, plot_mixes
+from alb_mixup.preview import MixTriple, plot_mixes, plot_samples
 from tests.test_plot import sample
 
 mpl.use("Agg")
@@ -57,3 +57,27 @@ def test_long_names_keep_their_end_and_their_place():
 def test_a_page_of_nothing_is_refused():
     with pytest.raises(ArgumentError, match="at least one"):
         plot_mixes([])
+
+
+def test_samples_lie_side_by_side_under_their_captions():
+    plain = sample(mixup_weight=None)
+    figure = plot_samples([sample(), plain, sample(bboxes=[], labels=[], mixup_weight=[])], ["a", "b", "c"], columns=2)
+    assert [text.get_text() for text in figure.texts] == ["cat", "dog", "a", "b", "c"]
+    assert [[text.get_text() for text in ax.texts] for ax in figure.axes] == [["0.25", "0.75"], [], []]
+    first, second, third = (ax.get_position() for ax in figure.axes)
+    assert first.y0 == second.y0 > third.y1
+    assert first.x1 < second.x0
+    assert third.x0 == first.x0
+    assert not plt.get_fignums()
+
+
+def test_a_tall_sample_takes_no_more_height_than_its_row():
+    tall = sample(image=np.zeros((300, 100, 3), np.uint8), bboxes=[], labels=[], mixup_weight=[])
+    pages = [plot_samples([sample()] * 4), plot_samples([*[sample()] * 3, tall])]
+    np.testing.assert_allclose(pages[0].get_size_inches(), pages[1].get_size_inches())
+
+
+@pytest.mark.parametrize(("samples", "captions"), [([], []), ([sample()], ["a", "b"])])
+def test_samples_and_captions_that_do_not_match_are_refused(samples, captions):
+    with pytest.raises(ArgumentError, match="as many captions"):
+        plot_samples(samples, captions)
