@@ -11,6 +11,7 @@ from alb_mixup.datasets import (
     sample_dataset,
 )
 from alb_mixup.generate import generate
+from alb_mixup.mosaic import MosaicDataset
 from alb_mixup.plot import plot
 from alb_mixup.transform import MixUp
 
@@ -19,6 +20,7 @@ __all__ = [
     "CocoDataset",
     "DiskCache",
     "MixUp",
+    "MosaicDataset",
     "RecentSamples",
     "VocDataset",
     "YoloDataset",

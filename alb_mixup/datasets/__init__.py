@@ -2,7 +2,7 @@
 
 from alb_mixup.datasets._open import open_dataset
 from alb_mixup.datasets._sample import sample_dataset
-from alb_mixup.datasets._spec import from_spec
+from alb_mixup.datasets._spec import buildable, from_spec
 from alb_mixup.datasets.base import DetectionDataset
 from alb_mixup.datasets.cached import CachedDataset
 from alb_mixup.datasets.coco import CocoDataset
@@ -19,6 +19,7 @@ __all__ = [
     "RecentSamples",
     "VocDataset",
     "YoloDataset",
+    "buildable",
     "from_spec",
     "open_dataset",
     "sample_dataset",
