@@ -76,6 +76,7 @@ def test_public_exports_are_pinned():
         "DiskCache",
         "MixUp",
         "MosaicDataset",
+        "PseudoLabelDataset",
         "RecentSamples",
         "VocDataset",
         "YoloDataset",

@@ -7,6 +7,7 @@ from alb_mixup.datasets.base import DetectionDataset
 from alb_mixup.datasets.cached import CachedDataset
 from alb_mixup.datasets.coco import CocoDataset
 from alb_mixup.datasets.disk import DiskCache
+from alb_mixup.datasets.pseudo import PseudoLabelDataset
 from alb_mixup.datasets.recent import RecentSamples
 from alb_mixup.datasets.voc import VocDataset
 from alb_mixup.datasets.yolo import YoloDataset
@@ -16,6 +17,7 @@ __all__ = [
     "CocoDataset",
     "DetectionDataset",
     "DiskCache",
+    "PseudoLabelDataset",
     "RecentSamples",
     "VocDataset",
     "YoloDataset",

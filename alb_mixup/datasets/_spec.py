@@ -8,6 +8,7 @@ from alb_mixup.datasets._sample import sample_dataset
 from alb_mixup.datasets.cached import CachedDataset
 from alb_mixup.datasets.coco import CocoDataset
 from alb_mixup.datasets.disk import DiskCache
+from alb_mixup.datasets.pseudo import PseudoLabelDataset
 from alb_mixup.datasets.recent import RecentSamples
 from alb_mixup.datasets.voc import VocDataset
 from alb_mixup.datasets.yolo import YoloDataset
@@ -19,6 +20,7 @@ _BUILDERS: dict[str, Callable[..., Any]] = {
     "CocoDataset": CocoDataset,
     "VocDataset": VocDataset,
     "YoloDataset": YoloDataset,
+    "PseudoLabelDataset": PseudoLabelDataset,
     "sample": sample_dataset,
     "CachedDataset": CachedDataset,
     "DiskCache": DiskCache,
