@@ -151,11 +151,11 @@ def _as_coco(predictions: Mapping[Any, Any], classes: Sequence[str], folder: Pat
 
 
 def _results_of(detections: Any, file: str) -> list[dict[str, Any]]:
-    columns = [getattr(detections, name, None) for name in ("xyxy", "class_id", "confidence")]
-    if np.size(columns[0]) == 0:  # an empty one may have no ids and scores
+    columns = [np.asarray(getattr(detections, name, None)) for name in ("xyxy", "class_id", "confidence")]
+    xyxy, class_ids, scores = columns
+    if not xyxy.size:  # an empty one may have no ids and scores
         return []
     try:
-        xyxy, class_ids, scores = map(np.asarray, columns)
         boxes = from_xyxy(xyxy.reshape(len(class_ids), 4), "coco", (1, 1))
         rows = list(zip(boxes.tolist(), class_ids.tolist(), scores.tolist(), strict=True))
     except (TypeError, ValueError) as error:
