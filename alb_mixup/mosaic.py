@@ -134,7 +134,8 @@ class MosaicDataset(Sequence[dict[str, Any]]):
             made = _backend.run_nested(self._pipeline, {**items[0], "mosaic_metadata": items[1:]}, seeds[0])
         except ValueError as error:
             raise SampleError(f"dataset{indices}: A.Mosaic refuses them: {error}") from error
-        return {"image": made["image"], **self._rows(np.asarray(made["bboxes"]), parts)}
+        image = made["image"].reshape(*self.size, *parts[0]["image"].shape[2:])
+        return {"image": image, **self._rows(np.asarray(made["bboxes"]), parts)}
 
     def to_spec(self) -> dict[str, Any] | None:
         """A description in plain JSON types, from which `from_spec` builds the same; None where `dataset` has none."""
@@ -201,7 +202,8 @@ class MosaicDataset(Sequence[dict[str, Any]]):
                     f"{first.dtype} {first.shape[2:]}, got {image.dtype} {image.shape[2:]}: convert one"
                 )
             rows = np.arange(row, row + len(corners))
-            items.append({"image": image, "bboxes": np.column_stack([corners, rows]).astype(np.float32)})
+            pixels = image[..., None] if image.ndim == 2 else image  # AlbumentationsX does so to the first alone
+            items.append({"image": pixels, "bboxes": np.column_stack([corners, rows]).astype(np.float32)})
             row += len(corners)
         return items
 

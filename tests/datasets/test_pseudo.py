@@ -39,13 +39,12 @@ def detector(seed=0):
     return found
 
 
-@pytest.fixture
-def files(tmp_path):
+def write_results(root):
     """COCO's results, and the images and categories that they are of, without annotations as for a test split."""
     dataset, predicted = sample_dataset(), detector()
     images = [{"id": 100 - number, "file_name": name} for number, name in enumerate(predicted)]
     categories = [{"id": number, "name": name} for name, number in CATEGORY_IDS.items()]
-    (tmp_path / "images.json").write_text(json.dumps({"images": images, "categories": categories}))
+    (root / "images.json").write_text(json.dumps({"images": images, "categories": categories}))
     results = [
         {"image_id": entry["id"], "category_id": CATEGORY_IDS[label], "bbox": box, "score": score}
         for entry in images
@@ -53,8 +52,13 @@ def files(tmp_path):
         for box, label, score in zip(from_xyxy(boxes, "coco", (1, 1)).tolist(), labels, scores.tolist(), strict=True)
     ]
     np.random.default_rng(0).shuffle(results)
-    (tmp_path / "results.json").write_text(json.dumps(results))
-    return tmp_path / "results.json", tmp_path / "images.json", dataset.image_path(0).parent
+    (root / "results.json").write_text(json.dumps(results))
+    return root / "results.json", root / "images.json", dataset.image_path(0).parent
+
+
+@pytest.fixture
+def files(tmp_path):
+    return write_results(tmp_path)
 
 
 def detections():
