@@ -4,6 +4,7 @@ from alb_mixup.datasets import (
     CachedDataset,
     CocoDataset,
     DiskCache,
+    PseudoLabelDataset,
     RecentSamples,
     VocDataset,
     YoloDataset,
@@ -12,6 +13,7 @@ from alb_mixup.datasets import (
 )
 from alb_mixup.explore import explore
 from alb_mixup.generate import generate
+from alb_mixup.mosaic import MosaicDataset
 from alb_mixup.plot import plot
 from alb_mixup.transform import MixUp
 
@@ -20,6 +22,8 @@ __all__ = [
     "CocoDataset",
     "DiskCache",
     "MixUp",
+    "MosaicDataset",
+    "PseudoLabelDataset",
     "RecentSamples",
     "VocDataset",
     "YoloDataset",

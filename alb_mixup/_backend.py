@@ -178,6 +178,25 @@ def _worker_words() -> list[int]:
     return list(getattr(multiprocessing.current_process(), "_identity", ()))
 
 
+class WorkerStream:
+    """A stream of seeds for what is no transform: it repeats under a seed, and no two workers have the same.
+
+    Args:
+        seed: None: another stream each time.
+    """
+
+    def __init__(self, seed: int | None) -> None:
+        self._generator, self._process_id = np.random.default_rng(seed), os.getpid()
+
+    def next(self, end: int) -> int:
+        """Draw a whole number below `end`."""
+        if os.getpid() != self._process_id:  # a copy of the parent's, and of every sibling's
+            words, self._process_id = _worker_words(), os.getpid()
+            if words:
+                self._generator = np.random.default_rng([int(self._generator.integers(2**63)), *words])
+        return int(self._generator.integers(end))
+
+
 def seed_in_worker(pipeline: Any, seed: int) -> None:
     """Give a pipeline the stream of this worker of PyTorch's DataLoader, for all of its transforms.
 
@@ -423,6 +442,11 @@ def _current_invocation() -> Any:
     from albumentations.core.invocation import get_current_invocation  # noqa: PLC0415  (AlbumentationsX only)
 
     return get_current_invocation()
+
+
+def mosaic_pipeline(**settings: Any) -> Any:
+    """Build a pipeline of one `A.Mosaic`, for boxes as normalized corners with any further columns."""
+    return A.Compose([A.Mosaic(**settings, p=1.0)], bbox_params=A.BboxParams("albumentations"))
 
 
 def run_nested(pipeline: Any, sample: Mapping[str, Any], seed: int) -> dict[str, Any]:

@@ -43,13 +43,16 @@ def beta_parameters(alpha: Any) -> tuple[float, float]:
 
 def ratio_range(value: Any) -> tuple[float, float] | None:
     """Return the bounds of a uniform ratio, or None."""
-    if value is None:
-        return None
-    constraint = "None or a pair (low, high) with 0 <= low <= high <= 1, e.g. (0.45, 0.55)"
-    both = pair("ratio_range", value, constraint)
-    low, high = (number("ratio_range", bound, constraint, low=0.0, high=1.0) for bound in both)
+    return None if value is None else bounds("ratio_range", value, "None or ")
+
+
+def bounds(name: str, value: Any, alternative: str = "") -> tuple[float, float]:
+    """Return a pair (low, high) within [0, 1]; `alternative` is what else the message allows."""
+    constraint = f"{alternative}a pair (low, high) with 0 <= low <= high <= 1, e.g. (0.45, 0.55)"
+    both = pair(name, value, constraint)
+    low, high = (number(name, bound, constraint, low=0.0, high=1.0) for bound in both)
     if low > high:
-        raise ArgumentError(f"ratio_range must be {constraint}, got {value!r}")
+        raise ArgumentError(f"{name} must be {constraint}, got {value!r}")
     return low, high
 
 

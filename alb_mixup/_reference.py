@@ -102,17 +102,20 @@ def resolve_transform(transform: Any, reference: Any) -> Any:
     return transform
 
 
-def read(samples: Any, index: int, fit: Fit | None) -> tuple[Any, tuple[int, int] | None]:
+def read(samples: Any, index: int, fit: Fit | None, seed: int) -> tuple[Any, tuple[int, int] | None]:
     """Read one sample, no larger than needed where the samples know how.
 
     Args:
         samples: The sequence to read from.
         index: Position in it.
         fit: What is going to be done with the image, for samples with a method `fitted`; None: read it whole.
+        seed: What a sample that is drawn anew on each access follows from, for samples with a method `seeded`.
 
     Returns:
         The sample, and (height, width) of its whole image; None where `sample["image"]` is the whole one.
     """
+    if hasattr(samples, "seeded"):
+        return samples.seeded(index, seed), None
     if fit is None:
         return samples[index], None
     sample, hw = samples.fitted(index, fit)

@@ -115,7 +115,7 @@ class MixUp(_backend.MixTransform):
 
     Record (`get_applied_params()`, replay):
         `ratio` (λ), `reference_index` (of the sample used; None where there was none), `seed` (of
-        `reference_transform`).
+        `reference_transform` and of a `MosaicDataset`).
 
     Raises:
         ArgumentError: An argument breaks its constraint.
@@ -184,18 +184,20 @@ class MixUp(_backend.MixTransform):
         # `random`, not `integers`, which takes several times as long (benchmarks/RESULTS.md, "Inside Compose")
         seed, index = int(generator.random() * 2**32), None
         if len(samples):
-            index, sample = self._draw_readable(samples, self._fit(data), generator)
+            index, sample = self._draw_readable(samples, self._fit(data), seed, generator)
             _drawn_sample.set((seed, id(self), sample))
         if isinstance(self.reference, RecentSamples):  # after the draw: no sample is mixed with itself
             self.reference.add(self._as_sample(data))
         return {"ratio": float(ratio), "reference_index": index, "seed": seed}
 
-    def _draw_readable(self, samples: Any, fit: Fit | None, generator: np.random.Generator) -> tuple[int, Any]:
+    def _draw_readable(
+        self, samples: Any, fit: Fit | None, seed: int, generator: np.random.Generator
+    ) -> tuple[int, Any]:
         redraws = 0
         while True:
             index = int(generator.random() * len(samples))
             try:
-                return index, _reference.read(samples, index, fit)
+                return index, _reference.read(samples, index, fit, seed)
             except OSError as error:
                 if redraws == self.max_redraws:
                     raise
@@ -290,7 +292,7 @@ class MixUp(_backend.MixTransform):
                     f"the replayed reference_index must be below {len(samples)}, got {index}: it was recorded with "
                     "other samples; give those"
                 )
-            sample, hw = _reference.read(samples, index, self._fit(data))
+            sample, hw = _reference.read(samples, index, self._fit(data), seed)
         where = f"{'reference' if self.reference is not None else self.metadata_key}[{index}]"
         if self.reference_transform is not None and isinstance(sample, Mapping):
             sample = self._transformed(sample, where, seed)

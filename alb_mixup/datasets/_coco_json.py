@@ -3,7 +3,7 @@
 import contextlib
 import gc
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ from alb_mixup.datasets._packed import LARGEST_SIDE
 from alb_mixup.datasets._validate import InvalidLog
 from alb_mixup.errors import DatasetError
 
-_KEYS = ("images", "annotations", "categories")
+COCO_KEYS = ("images", "annotations", "categories")
 _BAD_VALUE = (KeyError, TypeError, ValueError, OverflowError, AttributeError)
 
 
@@ -56,24 +56,40 @@ def collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-def load_coco(path: Path) -> dict[str, list[Any]]:
-    """The file's images, annotations and categories, each a list of dicts.
+def load_coco(path: Path, keys: Sequence[str] = COCO_KEYS) -> dict[str, list[Any]]:
+    """The file's images, annotations and categories, each a list of dicts; those of them that `keys` names.
 
     Raises:
         DatasetError: it cannot be read, or is no COCO instances file.
     """
-    try:
-        data = json.loads(path.read_bytes())  # from bytes, so that a byte order mark and UTF-16 are understood
-    except OSError as error:
-        raise DatasetError(f"annotations must be a COCO JSON file; {path.as_posix()}: {error.strerror}.") from error
-    except (ValueError, RecursionError) as error:
-        raise DatasetError(f"annotations must be a COCO JSON file; {path.as_posix()} is no JSON: {error}.") from error
-    if not isinstance(data, dict) or not all(isinstance(data.get(key), list) for key in _KEYS):
+    data = _load(path, "annotations")
+    if not isinstance(data, dict) or not all(isinstance(data.get(key), list) for key in keys):
         raise DatasetError(
-            f"annotations must be a COCO instances file, an object with the lists {', '.join(_KEYS)}; "
+            f"annotations must be a COCO instances file, an object with the lists {', '.join(keys)}; "
             f"{path.as_posix()} is not. (A file of results has no images: pass the ground truth.)"
         )
-    return {key: data[key] for key in _KEYS}
+    return {key: data[key] for key in keys}
+
+
+def load_results(path: Path) -> list[Any]:
+    """The entries of a file of COCO detection results.
+
+    Raises:
+        DatasetError: it cannot be read, or is no list.
+    """
+    data = _load(path, "predictions")
+    if not isinstance(data, list):
+        raise DatasetError(f"predictions must be a list of COCO results; {path.as_posix()} is none.")
+    return data
+
+
+def _load(path: Path, argument: str) -> Any:
+    try:
+        return json.loads(path.read_bytes())  # from bytes, so that a byte order mark and UTF-16 are understood
+    except OSError as error:
+        raise DatasetError(f"{argument} must be a COCO JSON file; {path.as_posix()}: {error.strerror}.") from error
+    except (ValueError, RecursionError) as error:
+        raise DatasetError(f"{argument} must be a COCO JSON file; {path.as_posix()} is no JSON: {error}.") from error
 
 
 def read_categories(entries: Sequence[Any], path: Path) -> dict[Any, Category]:
@@ -119,30 +135,48 @@ def columns_of(annotations: Sequence[Any]) -> Columns:
     )
 
 
-def sound_columns(annotations: Sequence[Any], file: str, log: InvalidLog) -> tuple[Columns, NDArray[np.int64]]:
+def columns_of_results(results: Sequence[Any]) -> Columns:
+    """Turn detection results into columns: their scores are the weights.
+
+    Raises:
+        KeyError, TypeError, ValueError, OverflowError, AttributeError: at least one is malformed.
+    """
+    scores = np.fromiter([result["score"] for result in results], np.float64, len(results))
+    bad = scores[~((scores >= 0) & (scores <= 1))]
+    if len(bad):
+        raise ValueError(f"score {bad[0]:g} is not in [0, 1]")
+    plain = [{key: result[key] for key in ("image_id", "category_id", "bbox")} for result in results]
+    return columns_of(plain)._replace(weights=scores)
+
+
+def sound_columns(
+    annotations: Sequence[Any], file: str, log: InvalidLog, read: Callable[[Sequence[Any]], Columns]
+) -> tuple[Columns, NDArray[np.int64]]:
     """The columns of all annotations that have the right form, and their positions; the others are logged.
 
     A file in order is read as a whole, and looked at one by one only where that fails: half a second for a million.
     """
     try:
-        return columns_of(annotations), np.arange(len(annotations))
+        return read(annotations), np.arange(len(annotations))
     except _BAD_VALUE:
         positions = [
-            number for number, annotation in enumerate(annotations) if _is_sound(annotation, number, file, log)
+            number for number, annotation in enumerate(annotations) if _is_sound(annotation, number, file, log, read)
         ]
-        return columns_of([annotations[number] for number in positions]), np.array(positions, np.int64)
+        return read([annotations[number] for number in positions]), np.array(positions, np.int64)
 
 
-def _is_sound(annotation: Any, number: int, file: str, log: InvalidLog) -> bool:
+def _is_sound(
+    annotation: Any, number: int, file: str, log: InvalidLog, read: Callable[[Sequence[Any]], Columns]
+) -> bool:
     try:
-        columns_of([annotation])
+        read([annotation])
     except KeyError as error:
         log.add(file, number, f"it has no {error}")
     except _BAD_VALUE as error:
         what = (
             f"bbox {annotation['bbox']!r}"[:80] if isinstance(annotation, dict) and "bbox" in annotation else "object"
         )
-        log.add(file, number, f"malformed {what}, iscrowd, mixup_weight or id: {error}")
+        log.add(file, number, f"malformed {what}, or another value of it: {error}")
     else:
         return True
     return False

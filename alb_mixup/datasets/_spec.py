@@ -2,21 +2,25 @@
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from alb_mixup.datasets._sample import sample_dataset
 from alb_mixup.datasets.cached import CachedDataset
 from alb_mixup.datasets.coco import CocoDataset
 from alb_mixup.datasets.disk import DiskCache
+from alb_mixup.datasets.pseudo import PseudoLabelDataset
 from alb_mixup.datasets.recent import RecentSamples
 from alb_mixup.datasets.voc import VocDataset
 from alb_mixup.datasets.yolo import YoloDataset
 from alb_mixup.errors import SerializationError
 
+_Builder = TypeVar("_Builder", bound=type)
+
 _BUILDERS: dict[str, Callable[..., Any]] = {
     "CocoDataset": CocoDataset,
     "VocDataset": VocDataset,
     "YoloDataset": YoloDataset,
+    "PseudoLabelDataset": PseudoLabelDataset,
     "sample": sample_dataset,
     "CachedDataset": CachedDataset,
     "DiskCache": DiskCache,
@@ -24,8 +28,14 @@ _BUILDERS: dict[str, Callable[..., Any]] = {
 }
 
 
+def buildable(builder: _Builder) -> _Builder:
+    """Let `from_spec` build a dataset that is made above this layer, from a spec with its class's name."""
+    _BUILDERS[builder.__name__] = builder
+    return builder
+
+
 def from_spec(spec: Mapping[str, Any]) -> Any:
-    """Build what `to_spec` described: a `DetectionDataset`, `CachedDataset`, `DiskCache` or empty `RecentSamples`.
+    """Build what `to_spec` described: a `DetectionDataset`, a cache, empty `RecentSamples` or a `MosaicDataset`.
 
     Args:
         spec: what `to_spec` returned, also after a way through JSON or YAML. Only datasets of this package are
@@ -42,7 +52,7 @@ def from_spec(spec: Mapping[str, Any]) -> Any:
     builder = _BUILDERS.get(name) if isinstance(name, str) else None
     if builder is None:
         raise SerializationError(f"spec['dataset'] must be one of {', '.join(map(repr, _BUILDERS))}; got {name!r}.")
-    if "of" in arguments:  # what a cache holds
+    if "of" in arguments:  # what a cache or a mosaic is of
         arguments["dataset"] = from_spec(arguments.pop("of"))
     try:
         inspect.signature(builder).bind(**arguments)

@@ -59,7 +59,7 @@ class DetectionDataset(Sequence[dict[str, Any]]):
         classes: Sequence[str],
         annotations: PackedAnnotations,
         log: InvalidLog,
-        spec: Mapping[str, Any],
+        spec: Mapping[str, Any] | None,
     ) -> None:
         self.root = root
         self.split = split
@@ -67,7 +67,7 @@ class DetectionDataset(Sequence[dict[str, Any]]):
         self.invalid = tuple(log.records)
         self._annotations = annotations
         self._images = np.arange(len(annotations.sizes))
-        self._spec = dict(spec)
+        self._spec = None if spec is None else dict(spec)
         log.warn(stacklevel=3)  # in the name of who builds the reader
 
     def __len__(self) -> int:
@@ -147,11 +147,14 @@ class DetectionDataset(Sequence[dict[str, Any]]):
         """The part of the dataset whose images have boxes: the same class, sharing the same arrays."""
         part = copy.copy(self)
         part._images = self._images[self._boxes_per_image() > 0]
-        part._spec = {**self._spec, "annotated": True}
+        part._spec = None if self._spec is None else {**self._spec, "annotated": True}
         return part
 
-    def to_spec(self) -> dict[str, Any]:
-        """A small description in plain JSON types, from which `from_spec` builds the same dataset again."""
+    def to_spec(self) -> dict[str, Any] | None:
+        """A small description in plain JSON types, from which `from_spec` builds the same dataset again.
+
+        None where annotations were given in memory.
+        """
         return copy.deepcopy(self._spec)
 
     def fingerprint(self) -> str:

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from alb_mixup.datasets._coco_json import (
     Columns,
     collector_paused,
+    columns_of,
     image_file,
     load_coco,
     read_categories,
@@ -94,8 +96,8 @@ class CocoDataset(DetectionDataset):
         given_classes = checked_classes(classes)
         log = InvalidLog(path.parent, on_invalid)
         with collector_paused():
-            reader = _Reader(path, folder, given_classes, log)
-            reader.select(keep_crowd=keep_crowd)
+            reader = CocoReader(load_coco(path), path, folder, given_classes, log)
+            reader.select(columns_of, lambda columns: keep_crowd | ~columns.crowd)
         shapes = reader.read_each("segmentation", shape_from_coco) if masks else None
         points = reader.read_each("keypoints", lambda value, _: keypoints_from_coco(value)) if keypoints else None
         packed, kept = reader.pack()
@@ -141,12 +143,29 @@ class CocoDataset(DetectionDataset):
         return found
 
 
-class _Reader:
-    """Reads one file: its categories and images at once, then the annotations as columns, sorted by image."""
+class CocoReader:
+    """Reads one file: its categories and images at once, then the annotations as columns, sorted by image.
 
-    def __init__(self, path: Path, images: Path | None, classes: Sequence[str] | None, log: InvalidLog) -> None:
-        self._file, self._log = path.name, log
-        self._data = load_coco(path)
+    Args:
+        data: the lists of the file; emptied of its images.
+        path: the file, or what messages call it.
+        images: the images' folder; None: it is looked for beside the file.
+        classes: the class names; None: all categories.
+        log: takes what is invalid.
+        results: what messages call the file of the annotations, where it is another.
+    """
+
+    def __init__(
+        self,
+        data: dict[str, list[Any]],
+        path: Path,
+        images: Path | None,
+        classes: Sequence[str] | None,
+        log: InvalidLog,
+        results: str | None = None,
+    ) -> None:
+        self._file, self._log, self._results = path.name, log, results or path.name
+        self._data = data
         self._read_categories(path, classes)
         self._read_images(path, images)
 
@@ -197,13 +216,18 @@ class _Reader:
             self._files.append(file)
             self._sizes.append(size)
 
-    def select(self, *, keep_crowd: bool) -> None:
-        """Find the annotations to keep, sorted by image."""
-        columns, positions = sound_columns(self._data["annotations"], self._file, self._log)
+    def select(self, read: Callable[[Sequence[Any]], Columns], choose: Callable[[Columns], NDArray[np.bool_]]) -> None:
+        """Find the annotations to keep, sorted by image.
+
+        Args:
+            read: turns annotations into columns.
+            choose: says which of them are wanted, bool (m,).
+        """
+        columns, positions = sound_columns(self._data["annotations"], self._results, self._log, read)
         count = len(positions)
         image = np.fromiter([self._image_of.get(key, _UNKNOWN) for key in columns.image_ids], np.int64, count)
         class_ids = np.fromiter([self._class_of.get(key, _UNKNOWN) for key in columns.category_ids], np.int32, count)
-        wanted = np.full(count, True) if keep_crowd else ~columns.crowd
+        wanted = choose(columns)
         for row in np.flatnonzero(wanted & ((image == _UNKNOWN) | ((class_ids == _UNKNOWN) & (image >= 0)))):
             self._log_unknown(int(positions[row]), columns, int(row), unknown_image=bool(image[row] == _UNKNOWN))
         rows = np.flatnonzero(wanted & (image >= 0) & (class_ids >= 0))
@@ -228,7 +252,7 @@ class _Reader:
             reason = f"unknown class {self._names[category]!r}: it is not among the classes given"
         else:
             reason = f"unknown category_id {category!r}: it is not among the categories"
-        self._log.add(self._file, position, reason)
+        self._log.add(self._results, position, reason)
 
     def read_each(self, key: str, read: Callable[[Any, tuple[int, int]], _Part]) -> dict[int, _Part]:
         """Read one more part of each annotation, by its position; what cannot be read is logged and left out."""
@@ -237,7 +261,7 @@ class _Reader:
             try:
                 found[position] = read(self._data["annotations"][position].get(key), self._sizes[image])
             except ValueError as error:  # noqa: PERF203
-                self._log.add(self._file, position, str(error))
+                self._log.add(self._results, position, str(error))
         self._table = self._table.rows(np.isin(self._table.object_index, list(found)))
         return found
 
@@ -246,7 +270,7 @@ class _Reader:
         packed, kept = pack_valid(
             self._table,
             files=self._files,
-            annotation_files=[self._file] * len(self._files),
+            annotation_files=[self._results] * len(self._files),
             sizes=np.array(self._sizes, np.int32).reshape(-1, 2),
             log=self._log,
             bbox_format="coco",
