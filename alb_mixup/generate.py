@@ -312,6 +312,7 @@ class Writer:
         self._mixer, self._destination = Mixer(plan), destination
 
     def __call__(self, number: int) -> dict[str, Any]:
+        """Make and write one output."""
         output = self._mixer.make(number)
         for path, content in output.files.items():
             self._destination.write(path, [content])

@@ -47,10 +47,30 @@ LAYERS = {
         "_progress",
         "_pool",
     },
-    "cli": {"errors", "functional", "datasets", "check", "preview", "transform", "writers", "generate", "_output",
-            "integrations"},  # ray's, where it is asked for
-    "integrations": {"errors", "functional", "datasets", "_backend", "_checks", "_destination", "_journal", "generate",
-                     "transform", "integrations"},
+    "cli": {
+        "errors",
+        "functional",
+        "datasets",
+        "check",
+        "preview",
+        "transform",
+        "writers",
+        "generate",
+        "_output",
+        "integrations",
+    },  # ray's, where it is asked for
+    "integrations": {
+        "errors",
+        "functional",
+        "datasets",
+        "_backend",
+        "_checks",
+        "_destination",
+        "_journal",
+        "generate",
+        "transform",
+        "integrations",
+    },
 }
 
 

@@ -13,7 +13,7 @@ versions of this package, Albumentations and OpenCV: each actor compares its own
 import json
 import os
 import tempfile
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from alb_mixup.errors import AlbMixUpError, InstallationError, OutputError, Work
 from alb_mixup.generate import PLAN, Plan, Writer, carry_out, check_workers
 
 try:
+    import pyarrow as pa
     import ray
     import ray.data
     from fsspec.core import url_to_fs
@@ -37,7 +38,6 @@ except ImportError as error:
     ) from error
 
 _BLOCK, _BLOCKS = 16, 10_000  # outputs that a task makes, as long as that makes no more tasks than the driver can hold
-_RETRIES = 3  # of a task whose actor died: a node that goes away is no reason to stop, an image that kills is one
 _DONE = f"{WORK}/done"
 
 
@@ -52,7 +52,8 @@ def generate(
 ) -> str:
     """`alb_mixup.generate` by actors of a Ray cluster: the same files, resumed in the same way.
 
-    A task whose actor dies is done again by another, up to three times; its outputs are the same.
+    An actor that dies is started again, and its task done again, as often as it takes: so Ray Data has it. Its outputs
+    are the same, and are noted once.
 
     Args:
         dataset: What to mix. Its annotations are copied to each machine once, not to each actor.
@@ -72,7 +73,7 @@ def generate(
         ArgumentError: An argument breaks its constraint.
         OutputError: `destination` holds something else, cannot be written, or is not shared by all machines.
         ImageReadError: An image cannot be read.
-        WorkerError: Actors died again and again over the same outputs.
+        WorkerError: Ray gave up, such as over a cluster that is gone.
     """
     plan = Plan(dataset, **settings)
     check_workers(workers)
@@ -99,16 +100,14 @@ def _on_ray(plan: Plan, place: Destination, workers: int, missing: list[int]) ->
     if not missing:
         return
     size = max(_BLOCK, -(-len(missing) // _BLOCKS))
-    blocks = [np.array(missing[begin : begin + size]) for begin in range(0, len(missing), size)]
-    # Numbers that lie there already, rather than ray.data.range: its tasks would wait for a CPU that the actors have.
-    records = ray.data.from_numpy(blocks).map_batches(
+    blocks = [pa.table({"number": missing[begin : begin + size]}) for begin in range(0, len(missing), size)]
+    # Blocks that are there already, rather than ray.data.range: its tasks would wait for a CPU that the actors hold.
+    records = ray.data.from_blocks(blocks).map_batches(
         _Actor,
         fn_constructor_args=(ray.put(plan), place),  # put, so that actors of a machine share the annotations
         batch_size=_BLOCK,
         compute=ray.data.ActorPoolStrategy(size=workers),
         num_cpus=1,
-        max_restarts=-1,
-        max_task_retries=_RETRIES,
     )
     records.context.enable_progress_bars = False  # ours knows of what was done before
     try:
@@ -129,23 +128,25 @@ class _Actor:
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         self._check()
-        records = [self._writer(int(number)) for number in batch["data"]]
+        records = [self._writer(int(number)) for number in batch["number"]]
         self._place.keep(records)
         return {"record": np.array([json.dumps(record) for record in records], object)}
 
     def _check(self) -> None:
         """Not in the constructor, whose errors Ray takes for a node's and tries again."""
-        if not self._checked:
-            text, described = self._place.read(PLAN), self._plan.describe()
-            found = {} if text is None else json.loads(text)
-            differing = [key for key in described if found.get(key) != described[key]]
-            if differing:
-                raise OutputError(
-                    f"destination must be one that all machines share, with the same versions on each, got {self._place}"
-                    f", whose plan is {'not there' if text is None else 'other in ' + ', '.join(differing)} as a worker"
-                    " sees it: give a URL, such as s3://bucket/mixed, or install the same versions"
-                )
-            self._checked = True
+        if self._checked:
+            return
+        text, described = self._place.read(PLAN), self._plan.describe()
+        found = {} if text is None else json.loads(text)
+        differing = [key for key in described if found.get(key) != described[key]]
+        if differing:
+            there = "is not there" if text is None else f"has another {', '.join(differing)}"
+            raise OutputError(
+                "destination must be one that all machines share, with the same versions on each, got "
+                f"{self._place}, whose plan {there} as a worker sees it: take a shared folder or a URL such as "
+                "s3://bucket/mixed, and install the same versions"
+            )
+        self._checked = True
 
 
 def _plain(error: BaseException) -> BaseException:
@@ -209,15 +210,16 @@ class _Bucket(Destination):
             self._fs.put_file(str(file), target)  # whole or not at all
 
     def journal(self, count: int) -> Journal:
-        folder = tempfile.TemporaryDirectory()
-        path = Path(folder.name, "done.jsonl")
-        with open(path, "wb") as file:
-            for part in self._fs.glob(f"{self._root}/{_DONE}/*.jsonl"):
-                file.write(self._fs.cat_file(part))
-        journal = Journal(path, count, is_whole=lambda _: True)
-        return journal
+        """A copy on this machine of what lies there."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "done.jsonl")
+            with open(path, "wb") as file:
+                for part in self._fs.glob(f"{self._root}/{_DONE}/*.jsonl"):
+                    file.write(self._fs.cat_file(part))
+            return Journal(path, count, is_whole=lambda _: True)
 
     def keep(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """Put them there, for the journal of a later run."""
         lines = (json.dumps(record).encode() + b"\n" for record in records)
         self.write(f"{_DONE}/{records[0]['number']}.jsonl", lines)
 
