@@ -12,6 +12,7 @@ versions of this package, Albumentations and OpenCV: each actor compares its own
 
 import json
 import os
+import pickle
 import tempfile
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from functools import partial
@@ -106,15 +107,21 @@ def _on_ray(plan: Plan, place: Destination, workers: int, missing: list[int]) ->
         _Actor,
         fn_constructor_args=(ray.put(plan), place),  # put, so that actors of a machine share the annotations
         batch_size=_BLOCK,
-        compute=ray.data.ActorPoolStrategy(size=workers),
+        compute=ray.data.ActorPoolStrategy(size=min(workers, len(blocks))),
         num_cpus=1,
     )
     records.context.enable_progress_bars = False  # ours knows of what was done before
     try:
         for batch in records.iter_batches(batch_size=None, prefetch_batches=0):
-            yield from map(json.loads, batch["record"])
-    except Exception as error:
-        raise _plain(error) from error
+            for row in map(pickle.loads, batch["row"]):
+                if isinstance(row, Exception):
+                    raise row
+                yield row
+    except ray.exceptions.RayError as error:
+        raise WorkerError(
+            f"workers must live until their work is done, got {type(error).__name__}: {error}; run it again: what is "
+            "done stays done"
+        ) from error
 
 
 class _Actor:
@@ -127,10 +134,16 @@ class _Actor:
         self._checked = False
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
-        self._check()
-        records = [self._writer(int(number)) for number in batch["number"]]
-        self._place.keep(records)
-        return {"record": np.array([json.dumps(record) for record in records], object)}
+        """Pickled records; the last is an error where there is one, which Ray would bring as text."""
+        rows: list[Any] = []
+        try:
+            self._check()
+            for number in batch["number"]:
+                rows.append(self._writer(int(number)))  # noqa: PERF401  (an error comes after what was done before it)
+            self._place.keep(rows)
+        except (AlbMixUpError, OSError) as error:
+            rows.append(error)
+        return {"row": np.array([pickle.dumps(row) for row in rows], object)}
 
     def _check(self) -> None:
         """Not in the constructor, whose errors Ray takes for a node's and tries again."""
@@ -147,19 +160,6 @@ class _Actor:
                 "s3://bucket/mixed, and install the same versions"
             )
         self._checked = True
-
-
-def _plain(error: BaseException) -> BaseException:
-    """The error of ours, or of the file system, that an actor's error wraps."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, (AlbMixUpError, OSError)) and not isinstance(cause, ray.exceptions.RayError):
-            return cause
-        cause = getattr(cause, "cause", None) or cause.__cause__
-    return WorkerError(
-        f"workers must live until their work is done, got {type(error).__name__}: {error}; run it again, with fewer "
-        "workers a machine if memory is short; what is done stays done"
-    )
 
 
 def _place(destination: str) -> Destination:
