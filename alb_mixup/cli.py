@@ -5,7 +5,8 @@ import io
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -90,12 +91,21 @@ def _parser() -> argparse.ArgumentParser:
     generate_ = commands.add_parser("generate", help="write mixes of a dataset as a dataset, weights included")
     generate_.set_defaults(run=_generate)
     generate_.add_argument("src", help=source)
-    generate_.add_argument("dst", type=Path, help="new or empty folder, or one that the same command has begun")
+    generate_.add_argument(
+        "dst", help="new or empty folder, or one that the same command has begun; for Ray also a URL, such as s3://"
+    )
     generate_.add_argument("--split", help=split)
     generate_.add_argument("--format", default="coco", choices=LAYOUTS, help="layout of DST (default: coco)")
     generate_.add_argument("--multiplier", type=int, default=1, metavar="K", help="mixes of each image (default: 1)")
     _add_mixing(generate_)
     generate_.add_argument("--workers", type=int, default=1, metavar="N", help="processes that mix (default: 1)")
+    generate_.add_argument(
+        "--engine",
+        default="local",
+        choices=("local", "ray"),
+        help="processes of this machine, or of a Ray cluster (default: local)",
+    )
+    generate_.add_argument("--address", help="of the Ray cluster, such as auto (default: Ray is started here)")
     generate_.add_argument("--image-format", default="jpg", choices=IMAGE_FORMATS, help="default: jpg")
     generate_.add_argument("--quality", type=int, default=95, help="of JPEG, 0 to 100 (default: 95)")
     generate_.add_argument(
@@ -140,8 +150,15 @@ def _preview(arguments: argparse.Namespace) -> tuple[str, int]:
 
 
 def _generate(arguments: argparse.Namespace) -> tuple[str, int]:
+    engine: Callable[..., str | Path] = generate
+    if arguments.engine == "ray":
+        from alb_mixup.integrations import ray  # noqa: PLC0415  (the only command that needs it)
+
+        engine = partial(ray.generate, address=arguments.address)
+    elif arguments.address is not None:
+        raise ArgumentError(f"--address must come with --engine ray, got {arguments.address!r} alone: add it")
     dataset = open_dataset(arguments.src, arguments.split)
-    root = generate(
+    root = engine(
         dataset,
         arguments.dst,
         output_format=arguments.format,
@@ -155,7 +172,7 @@ def _generate(arguments: argparse.Namespace) -> tuple[str, int]:
         drop_weights=arguments.drop_weights,
     )
     mixes = arguments.multiplier * len(dataset)
-    return f"{root} holds {mixes} mixes of {arguments.src}; λ and sources are in {root / 'manifest.csv'}", 0
+    return f"{root} holds {mixes} mixes of {arguments.src}; λ and sources are in {root}/manifest.csv", 0
 
 
 def _check_output(output: Path) -> None:

@@ -5,8 +5,7 @@ import csv
 import io
 import json
 import os
-import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from itertools import chain
 from pathlib import Path
@@ -17,8 +16,7 @@ import numpy as np
 
 import alb_mixup
 from alb_mixup import _backend, _checks
-from alb_mixup._journal import Journal
-from alb_mixup._output import write_whole
+from alb_mixup._destination import WORK, Destination, Folder
 from alb_mixup._pool import run_in_workers
 from alb_mixup._progress import progress_bar
 from alb_mixup.datasets import DetectionDataset
@@ -30,11 +28,14 @@ from alb_mixup.writers import LAYOUTS, Layout, WrittenImage
 
 IMAGE_FORMATS = ("jpg", "png")
 
+PLAN = f"{WORK}/plan.json"  # in the destination
+
 _MANIFEST = "manifest.csv"
-_WORK = ".mixup"  # in the destination: the plan, and until that is carried out, what is done and what is half done
-_PLAN, _JOURNAL, _UNFINISHED = f"{_WORK}/plan.json", f"{_WORK}/done.jsonl", f"{_WORK}/unfinished"
 _DIGITS = 6
 _TARGETS = {"image", "bboxes", "labels", "mixup_weight"}
+
+# Makes and writes the outputs of these numbers, each by a `Writer`; returns their records as they are done.
+Engine = Callable[[list[int]], Generator[dict[str, Any], None, None]]
 
 
 @dataclass(frozen=True)
@@ -217,84 +218,105 @@ def generate(
         WorkerError: A worker was killed.
     """
     plan = Plan(dataset, output_format, multiplier, seed, alpha, fit_mode, image_format, quality, drop_weights)
+    check_workers(workers)
+    folder = Folder(destination)
+
+    def in_processes(missing: list[int]) -> Generator[dict[str, Any], None, None]:
+        return run_in_workers(Writer, (plan, folder), missing, min(workers, max(1, len(missing))))
+
+    carry_out(plan, folder, in_processes, progress)
+    return folder.root
+
+
+def check_workers(workers: int) -> None:
+    """Refuse a number of workers that does no work.
+
+    Raises:
+        ArgumentError: It is not a whole number of at least 1.
+    """
     if _checks.whole_number("workers", workers) < 1:
-        raise ArgumentError(f"workers must be at least 1, got {workers}: 1 works in this process")
-    root = Path(os.path.abspath(destination))
+        raise ArgumentError(f"workers must be at least 1, got {workers}: 1 is one after the other")
+
+
+def carry_out(plan: Plan, destination: Destination, engine: Engine, progress: bool) -> None:
+    """Write what is missing of a plan's set; then the files about the whole of it.
+
+    Args:
+        plan: What is made.
+        destination: Where to.
+        engine: Who makes and writes the outputs.
+        progress: Show a bar.
+
+    Raises:
+        OutputError: `destination` holds something else, or cannot be written.
+        AlbMixUpError: What the engine raises.
+    """
     try:
-        _claim(root, plan)
-        if not (root / _MANIFEST).exists():
-            _complete(root, plan, workers, progress)
-        (root / _JOURNAL).unlink(missing_ok=True)
-        shutil.rmtree(root / _UNFINISHED, ignore_errors=True)
+        _claim(destination, plan)
+        if not destination.holds(_MANIFEST):
+            _complete(destination, plan, engine, progress)
+        destination.clear()
     except AlbMixUpError:
         raise
     except OSError as error:
         raise OutputError(
-            f"destination must be a folder that can be written, got {root.as_posix()}: {error.strerror or error}; what "
+            f"destination must be a folder that can be written, got {destination}: {error.strerror or error}; what "
             "is there is whole, and the same call goes on from it when this is mended"
         ) from error
-    return root
 
 
-def _claim(root: Path, plan: Plan) -> None:
-    """Make a folder this plan's, or find that it is."""
-    described, path = plan.describe(), root / _PLAN
-    if path.is_file():
-        found = json.loads(path.read_text(encoding="utf-8"))
+def _claim(destination: Destination, plan: Plan) -> None:
+    """Make a destination this plan's, or find that it is."""
+    described, text = plan.describe(), destination.read(PLAN)
+    if text is not None:
+        found = json.loads(text)
         changed = {key: value for key, value in described.items() if found.get(key) != value}
         other = [f"{key}={found.get(key)!r} (now {value!r})" for key, value in changed.items()]
         if other:
             raise OutputError(
-                "destination must be new, empty, or begun with the same dataset and settings, got "
-                f"{root.as_posix()}, made with {', '.join(other)}: take another folder"
+                f"destination must be new, empty, or begun with the same dataset and settings, got {destination}, made "
+                f"with {', '.join(other)}: take another folder"
             )
-        return
-    if root.exists() and (not root.is_dir() or {entry.name for entry in root.iterdir()} - {_WORK}):
+    elif not destination.is_free():
         raise OutputError(
-            f"destination must be a new or an empty folder, got {root.as_posix()}, which holds something else: nothing "
-            "is overwritten; take another folder"
+            f"destination must be a new or an empty folder, got {destination}, which holds something else: nothing is "
+            "overwritten; take another folder"
         )
-    (root / _UNFINISHED).mkdir(parents=True, exist_ok=True)
-    text = json.dumps(described, indent=2)
-    write_whole(path, [text.encode()], root / _UNFINISHED / str(os.getpid()))
+    else:
+        destination.write(PLAN, [json.dumps(described, indent=2).encode()])
 
 
-def _complete(root: Path, plan: Plan, workers: int, progress: bool) -> None:
+def _complete(destination: Destination, plan: Plan, engine: Engine, progress: bool) -> None:
     """Make what is missing, then the files about the whole set."""
-    journal = Journal(
-        root / _JOURNAL, len(plan), is_whole=lambda record: all((root / path).is_file() for path in record["files"])
-    )
-    with contextlib.closing(journal):
-        (root / _UNFINISHED).mkdir(exist_ok=True)
+    with contextlib.closing(destination.journal(len(plan))) as journal:
         missing = journal.missing()
-        done = run_in_workers(_Writer, (plan, root), missing, min(workers, max(1, len(missing))))
-        with contextlib.closing(done):
+        with contextlib.closing(engine(missing)) as done:
             for record in progress_bar(
                 done, "mixing", total=len(plan), initial=len(plan) - len(missing), shown=progress
             ):
                 journal.add(record)
         for path, pieces in plan.layout().index_files(lambda: map(written_image, journal)):
-            _write(root, path, (piece.encode() for piece in pieces))
-        _write(root, _MANIFEST, _manifest(plan.layout(), journal))  # the last: with it the set is finished
+            destination.write(path, (piece.encode() for piece in pieces))
+        destination.write(_MANIFEST, _manifest(plan.layout(), journal))  # the last: with it the set is finished
 
 
-class _Writer:
-    """Makes and writes outputs; returns what the journal keeps."""
+class Writer:
+    """Makes and writes outputs, and returns their records; each process that works builds one.
 
-    def __init__(self, plan: Plan, root: Path) -> None:
-        self._mixer, self._root = Mixer(plan), root
+    Args:
+        plan: The plan.
+        destination: Where to.
+    """
+
+    def __init__(self, plan: Plan, destination: Destination) -> None:
+        self._mixer, self._destination = Mixer(plan), destination
 
     def __call__(self, number: int) -> dict[str, Any]:
+        """Make and write one output."""
         output = self._mixer.make(number)
         for path, content in output.files.items():
-            _write(self._root, path, [content])
+            self._destination.write(path, [content])
         return output.record
-
-
-def _write(root: Path, path: str, pieces: Iterable[bytes]) -> None:
-    target = root / path
-    target.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(target, pieces, root / _UNFINISHED / f"{os.getpid()}-{target.name}")
 
 
 def _manifest(layout: Layout, records: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:

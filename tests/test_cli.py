@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 import warnings
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 import alb_mixup
 from alb_mixup.cli import main
+from tests import layouts
 
 
 def embedded_copy(folder: Path) -> Path:
@@ -121,3 +123,25 @@ def test_version(capsys):
     with pytest.raises(SystemExit, match="0"):
         main(["--version"])
     assert capsys.readouterr().out == f"alb-mixup {alb_mixup.__version__}\n"
+
+
+def test_the_ray_engine_without_ray_says_what_to_install(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.delitem(sys.modules, "alb_mixup.integrations.ray", raising=False)
+    monkeypatch.delattr("alb_mixup.integrations.ray", raising=False)
+    source = layouts.write_coco(tmp_path / "source")
+    assert main(["generate", str(source), str(tmp_path / "mixed"), "--engine", "ray"]) == 2
+    said = capsys.readouterr().err
+    assert 'pip install "alb-mixup[ray]"' in said
+    assert said.count("\n") == 1
+    assert not (tmp_path / "mixed").exists()
+
+
+def test_what_only_ray_takes_is_refused_without_it(tmp_path, capsys):
+    source = str(layouts.write_coco(tmp_path / "source"))
+    assert main(["generate", source, str(tmp_path / "mixed"), "--address", "auto"]) == 2
+    assert "--address must come with --engine ray, got 'auto' alone" in capsys.readouterr().err
+    assert main(["generate", source, "s3://bucket/mixed"]) == 2
+    assert (
+        "destination must be a folder, got 's3://bucket/mixed': URLs are for the Ray engine" in capsys.readouterr().err
+    )

@@ -267,7 +267,7 @@ def test_an_unreadable_source_stops_it_and_it_goes_on_when_that_is_mended(tmp_pa
 
 
 def test_a_killed_worker_is_noticed(dataset, tmp_path, monkeypatch):
-    monkeypatch.setattr(MODULE, "_Writer", Suicidal)
+    monkeypatch.setattr(MODULE, "Writer", Suicidal)
     with pytest.raises(WorkerError, match="run it again"):
         generate(dataset, tmp_path / "mixed", workers=2, progress=False)
     monkeypatch.undo()

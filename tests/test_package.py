@@ -36,6 +36,7 @@ LAYERS = {
     "_progress": set(),
     "_pool": {"errors"},
     "_journal": {"errors"},
+    "_destination": {"errors", "_output", "_journal"},
     "generate": {
         "errors",
         "functional",
@@ -44,13 +45,34 @@ LAYERS = {
         "_backend",
         "transform",
         "writers",
-        "_output",
+        "_destination",
         "_progress",
         "_pool",
-        "_journal",
     },
-    "cli": {"errors", "functional", "datasets", "check", "preview", "transform", "writers", "generate", "_output"},
-    "integrations": {"errors", "functional", "_backend", "_checks", "transform", "integrations"},
+    "cli": {
+        "errors",
+        "functional",
+        "datasets",
+        "check",
+        "preview",
+        "transform",
+        "writers",
+        "generate",
+        "_output",
+        "integrations",
+    },  # ray's, where it is asked for
+    "integrations": {
+        "errors",
+        "functional",
+        "datasets",
+        "_backend",
+        "_checks",
+        "_destination",
+        "_journal",
+        "generate",
+        "transform",
+        "integrations",
+    },
 }
 
 
