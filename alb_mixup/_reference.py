@@ -1,5 +1,6 @@
 """What MixUp holds as its reference: any sequence of samples, checked once, described for files and for replay."""
 
+import sys
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
@@ -36,10 +37,12 @@ def refuse_serialization(value: Any) -> NoReturn:
     Raises:
         SerializationError: Always.
     """
+    # Ultralytics serializes its `augmentations=[...]`, where MixUp must not be whatever its reference.
+    ultralytics = "; in Ultralytics, train with trainer=mixup_trainer(...) of alb_mixup.integrations.ultralytics"
     raise SerializationError(
         f"reference must be file-backed to be serialized, got {InMemory(value)!r}: use VocDataset (or another dataset "
         "of alb_mixup), or build the pipeline in code where it is loaded; in the process that recorded it, "
-        "A.ReplayCompose.replay works with any reference"
+        f"A.ReplayCompose.replay works with any reference{ultralytics if 'ultralytics' in sys.modules else ''}"
     )
 
 

@@ -30,7 +30,7 @@ from ultralytics.utils.metrics import bbox_iou
 from ultralytics.utils.tal import make_anchors
 
 from alb_mixup import MixUp, YoloDataset, sample_dataset
-from alb_mixup.errors import ArgumentError, SampleError
+from alb_mixup.errors import ArgumentError, SampleError, SerializationError
 from alb_mixup.functional.boxes import from_xyxy, to_xyxy
 from alb_mixup.integrations.torch import MixUpSchedule
 from alb_mixup.integrations.ultralytics import WeightedDetectionLoss, mixup_trainer, weighted_criterion
@@ -515,6 +515,8 @@ def test_mixup_among_ultralytics_own_augmentations_is_refused(data, tmp_path, we
     refused = pytest.raises(SampleError, match=r"augmentations=.*alb_mixup\.integrations\.ultralytics")
     with contextlib.nullcontext() if IS_X else refused:
         train(data, tmp_path, None, augmentations=[mixup], epochs=1)
+    with pytest.raises(SerializationError, match=r"mixup_trainer.*alb_mixup\.integrations\.ultralytics"):
+        train(data, tmp_path, None, augmentations=[MixUp([sample_dataset()[0]], weight_field=weight_field)], epochs=1)
 
 
 @pytest.mark.parametrize(
