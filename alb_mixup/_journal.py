@@ -57,9 +57,6 @@ class Journal:
         self._file.truncate(end)
         return end
 
-    def __len__(self) -> int:
-        return sum(begin != _MISSING for begin in self._begins)
-
     def missing(self) -> list[int]:
         """The numbers of the outputs that have no record, ascending."""
         return [number for number, begin in enumerate(self._begins) if begin == _MISSING]

@@ -288,6 +288,7 @@ def _claim(destination: Destination, plan: Plan) -> None:
 
 def _complete(destination: Destination, plan: Plan, engine: Engine, progress: bool) -> None:
     """Make what is missing, then the files about the whole set."""
+    layout = plan.layout()
     with contextlib.closing(destination.journal(len(plan))) as journal:
         missing = journal.missing()
         with contextlib.closing(engine(missing)) as done:
@@ -295,9 +296,9 @@ def _complete(destination: Destination, plan: Plan, engine: Engine, progress: bo
                 done, "mixing", total=len(plan), initial=len(plan) - len(missing), shown=progress
             ):
                 journal.add(record)
-        for path, pieces in plan.layout().index_files(lambda: map(written_image, journal)):
+        for path, pieces in layout.index_files(lambda: map(written_image, journal)):
             destination.write(path, (piece.encode() for piece in pieces))
-        destination.write(_MANIFEST, _manifest(plan.layout(), journal))  # the last: with it the set is finished
+        destination.write(_MANIFEST, _manifest(layout, journal))  # the last: with it the set is finished
 
 
 class Writer:

@@ -15,7 +15,9 @@ import cv2
 import numpy as np
 
 from alb_mixup import CachedDataset, DiskCache, MixUp, RecentSamples, VocDataset, sample_dataset
+from alb_mixup.functional.boxes import to_xyxy
 from alb_mixup.functional.fit import Fit
+from alb_mixup.writers import LAYOUTS, WrittenImage
 from benchmarks.harness import SIDE, interleave, sample, table
 from benchmarks.tables import blend_case, compose
 
@@ -84,15 +86,17 @@ def _photographs(folder: Path, hw: tuple[int, int], count: int = 4) -> VocDatase
         image = cv2.resize(original["image"], hw[::-1], interpolation=cv2.INTER_CUBIC)
         jpeg = [cv2.IMWRITE_JPEG_QUALITY, 90]
         cv2.imwrite(str(folder / "JPEGImages" / f"{index}.jpg"), cv2.cvtColor(image, cv2.COLOR_RGB2BGR), jpeg)
-        objects = "".join(
-            "<object><name>{}</name><bndbox><xmin>{}</xmin><ymin>{}</ymin><xmax>{}</xmax><ymax>{}</ymax></bndbox>"
-            "</object>".format(label, *np.add(box, (1, 1, 0, 0)).round().astype(int))
-            for label, box in zip(original["labels"], original["bboxes"] * scale, strict=True)
-        )
-        size = f"<size><width>{hw[1]}</width><height>{hw[0]}</height><depth>3</depth></size>"
-        xml = f"<annotation><filename>{index}.jpg</filename>{size}{objects}</annotation>"
-        (folder / "Annotations" / f"{index}.xml").write_text(xml)
+        found = {**original, "bboxes": original["bboxes"] * scale}
+        (folder / "Annotations" / f"{index}.xml").write_text(label_text("voc", source, found, f"{index}.jpg", hw))
     return VocDataset(folder)
+
+
+def label_text(layout: str, dataset: VocDataset, found: dict[str, Any], name: str, hw: tuple[int, int]) -> str:
+    """Return the label file of one image as a strict reader of a layout wants it; `found` are its annotations."""
+    ids = [dataset.classes.index(label) for label in found["labels"]]
+    image = WrittenImage(name, hw, to_xyxy(found["bboxes"], dataset.bbox_format, hw), ids, found["mixup_weight"])
+    _, text = LAYOUTS[layout](dataset.classes, weights=False).label_file(image)
+    return text
 
 
 class Epoch:
@@ -226,15 +230,10 @@ def _ultralytics(dataset: VocDataset, folder: Path, mixup: float) -> Any:
     for part in ("images", "labels"):
         (folder / part).mkdir(parents=True)
     for index in range(len(dataset)):
-        path, (height, width) = dataset.image_path(index), dataset.image_size(index)
+        path, hw = dataset.image_path(index), dataset.image_size(index)
         (folder / "images" / path.name).symlink_to(path)
-        annotations = dataset.annotations(index)
-        boxes = annotations["bboxes"] / (width, height, width, height)
-        lines = [
-            f"{dataset.classes.index(label)} {(x0 + x1) / 2} {(y0 + y1) / 2} {x1 - x0} {y1 - y0}\n"
-            for label, (x0, y0, x1, y1) in zip(annotations["labels"], boxes, strict=True)
-        ]
-        (folder / "labels" / f"{path.stem}.txt").write_text("".join(lines))
+        text = label_text("yolo", dataset, dataset.annotations(index), path.name, hw)
+        (folder / "labels" / f"{path.stem}.txt").write_text(text)
     settings = get_cfg(overrides={"mosaic": 0.0, "mixup": mixup, "imgsz": SIDE})
     data = {"names": dict(enumerate(dataset.classes)), "channels": 3}
     return YOLODataset(
