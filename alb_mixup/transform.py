@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 
 from alb_mixup import _backend, _checks, _reference
-from alb_mixup._sample import ReferenceSample, channels, check_finite, checked_pixels
+from alb_mixup._rows import RowTarget, bbox_target, keypoint_target
+from alb_mixup._sample import ReferenceSample, channels, checked_pixels
 from alb_mixup.datasets import RecentSamples
 from alb_mixup.errors import ArgumentError, SampleError, UnreadableImageWarning
 from alb_mixup.functional import Array
@@ -20,10 +21,8 @@ from alb_mixup.functional.fit import Fit
 from alb_mixup.functional.geometry import (
     FIT_MODES,
     Placement,
-    fit_bboxes,
     fit_image,
     fit_keypoints,
-    fit_oriented_bboxes,
     place,
 )
 from alb_mixup.functional.weights import join_rows, join_weighed_rows
@@ -56,7 +55,7 @@ class _Mix(NamedTuple):
     ratio: float
     primary: Placement
     reference: Placement
-    reference_hw: tuple[int, int]
+    sample: ReferenceSample
 
 
 class MixUp(_backend.MixTransform):
@@ -173,6 +172,7 @@ class MixUp(_backend.MixTransform):
         self.reference = _reference.resolve(reference)
         self.reference_transform = _reference.resolve_transform(reference_transform, self.reference)
         self._warned: set[str] = set()
+        self._row_targets: dict[str, RowTarget] = {}
         self._available_keys.add(self.metadata_key)  # so that A.Compose(strict=True) lets it pass
 
     # Drawing
@@ -265,12 +265,12 @@ class MixUp(_backend.MixTransform):
             return data
         sample = self._partner(data, record)
         placements = place(_size_of(data, kinds), sample.hw, self.fit_mode)
-        mix = _Mix(float(record["ratio"]), *placements, sample.hw)
+        mix = _Mix(float(record["ratio"]), *placements, sample)
         # Rows first: an image goes through the processor's cache and leaves nothing else there (same place)
-        mixed = {key: self._mix_rows(key, kind, data, sample, mix) for key, kind in kinds.items() if kind in _PARAMS}
+        mixed = {key: self._mix_rows(key, kind, data, mix) for key, kind in kinds.items() if kind in _PARAMS}
         for key, kind in kinds.items():
             if kind in _PIXEL_TARGETS:
-                mixed[key] = self._mix_pixels(key, kind, data[key], sample, mix)
+                mixed[key] = self._mix_pixels(key, kind, data[key], mix)
         return data | mixed
 
     def _partner(self, data: Mapping[str, Any], record: Mapping[str, Any]) -> ReferenceSample:
@@ -293,10 +293,10 @@ class MixUp(_backend.MixTransform):
                     "other samples; give those"
                 )
             sample, hw = _reference.read(samples, index, self._fit(data), seed)
-        where = f"{'reference' if self.reference is not None else self.metadata_key}[{index}]"
+        name = "reference" if self.reference is not None else self.metadata_key
         if self.reference_transform is not None and isinstance(sample, Mapping):
-            sample = self._transformed(sample, where, seed)
-        return ReferenceSample(sample, where, hw)
+            sample = self._transformed(sample, f"{name}[{index}]", seed)
+        return ReferenceSample(sample, name, index, hw)
 
     def _transformed(self, sample: Mapping[str, Any], where: str, seed: int) -> dict[str, Any]:
         """Run `reference_transform` on a copy of a sample's annotations: 2.0.8 may clip boxes in place."""
@@ -307,46 +307,37 @@ class MixUp(_backend.MixTransform):
             copied[name] = copy(copied[name])
         return _backend.run_nested(self.reference_transform, copied, seed)
 
-    def _mix_pixels(self, key: str, kind: str, value: Any, sample: ReferenceSample, mix: _Mix) -> Any:
-        if kind in {"image", "images"}:
-            partner = sample.image(key, value if kind == "image" else value[0])
-            _checks.fill_fits("fill", self.fill, partner.dtype, channels(partner.shape))
+    def _mix_pixels(self, key: str, kind: str, value: Any, mix: _Mix) -> Any:
+        name, fill = ("fill", self.fill) if kind in {"image", "images"} else ("fill_mask", self.fill_mask)
+        if kind == "masks":
+            partner = mix.sample.masks(key, value)
         elif kind == "mask":
-            partner = sample.mask(key, value)
-            _checks.fill_fits("fill_mask", self.fill_mask, partner.dtype, channels(partner.shape))
+            partner = mix.sample.mask(key, value)
         else:
-            partner = sample.masks(key, value)
-            _checks.fill_fits("fill_mask", self.fill_mask, partner.dtype, channels(partner.shape[1:]))
+            partner = mix.sample.image(key, value if kind == "image" else value[0])
+        if fill:  # 0 fits all
+            shape = partner.shape[1:] if kind == "masks" else partner.shape
+            _checks.fill_fits(name, fill, partner.dtype, channels(shape))
         return self._key2func[key](value, partner=partner, mix=mix)
 
-    def _mix_rows(self, key: str, kind: str, data: Mapping[str, Any], sample: ReferenceSample, mix: _Mix) -> Array:
+    def _mix_rows(self, key: str, kind: str, data: Mapping[str, Any], mix: _Mix) -> Array:
         processor = self._processor(key, kind)
+        _backend.refuse_frame_binding()
+        target = self._row_targets.get(kind)
+        if target is None or target.params is not processor.params:
+            target = self._row_targets[kind] = self._row_target(kind, processor)
         rows = data[key] if data[key].ndim == 2 else data[key].reshape(0, 4)  # 2.0.8 makes (0,) of an empty list
-        fields = list(processor.params.label_fields or ())
-        _backend.refuse_bindings(fields)
-        _backend.refuse_ultralytics(fields)
+        if target.weight is not None:
+            _backend.check_weights(_backend.known_labels(processor, kind).get(target.weight), target.weight)
+        partner = target.read(mix.sample, key, rows, data, processor)
+        _backend.renew_label_mappings(processor)
+        mixed: Array = self._key2func[key](rows, partner=partner, mix=mix, target=target)
+        return mixed
+
+    def _row_target(self, kind: str, processor: Any) -> RowTarget:
         if kind == "keypoints":
-            partner = sample.rows(key, data, rows.shape[1], processor, None, None)
-            _backend.renew_label_mappings(processor)
-            return self.apply_to_keypoints(rows, partner=partner, mix=mix)
-        column, fit = None, fit_bboxes
-        if self.weight_field is not None:
-            if self.weight_field not in fields:
-                raise SampleError(
-                    f"weight_field {self.weight_field!r} must be in BboxParams.label_fields, got {fields}: give "
-                    f"A.BboxParams(..., label_fields={[*fields, self.weight_field]}) and one weight for each box "
-                    f"(1.0), or MixUp(..., weight_field=None)"
-                )
-            _backend.check_weights(processor, kind, self.weight_field)
-            column = fields.index(self.weight_field) - len(fields)
-            if len(rows):  # without rows, Albumentations leaves the column out
-                check_finite(self.weight_field, rows[:, column])
-        if _backend.is_oriented(processor):
-            if self.fit_mode == "stretch":
-                raise SampleError('fit_mode must keep angles true for oriented boxes, got "stretch": take "contain"')
-            fit = fit_oriented_bboxes
-        partner = sample.rows(key, data, rows.shape[1], processor, self._reference_format(), self.weight_field)
-        return self.apply_to_bboxes(rows, partner=partner, mix=mix, fit=fit, weight_column=column)
+            return keypoint_target(processor)
+        return bbox_target(processor, self._reference_format(), self.weight_field, self.fit_mode)
 
     def _processor(self, key: str, kind: str) -> Any:
         """Return the pipeline's processor of boxes or keypoints."""
@@ -367,7 +358,7 @@ class MixUp(_backend.MixTransform):
     def apply(self, img: Array, *_: Any, **params: Any) -> Array:
         """Blend an image with its partner."""
         mix: _Mix = params["mix"]
-        image = fit_image(img, mix.primary, self.fill, self.interpolation)
+        image = img if mix.primary.fills else fit_image(img, mix.primary, self.fill, self.interpolation)
         return blend_placed(image, params["partner"], mix.reference, mix.ratio, self.fill, self.interpolation)
 
     def apply_to_images(self, images: Any, *_: Any, **params: Any) -> Any:
@@ -402,20 +393,21 @@ class MixUp(_backend.MixTransform):
 
     def apply_to_bboxes(self, bboxes: Array, *_: Any, **params: Any) -> Array:
         """Join the boxes of both images, weigh them, drop those below `min_weight`."""
-        mix, fit, column = params["mix"], params["fit"], params["weight_column"]
-        primary, partner = fit(bboxes, mix.primary), fit(params["partner"], mix.reference)
-        if column is None or not len(primary) + len(partner):
+        mix, target = params["mix"], params["target"]
+        primary, partner = target.fit(bboxes, mix.primary), target.fit(params["partner"], mix.reference)
+        if target.weight is None or not len(primary) + len(partner):
             return join_rows(primary, partner)
         if self.weighting == "ratio":
-            rows = join_weighed_rows(primary, partner, column, mix.ratio)
+            rows = join_weighed_rows(primary, partner, target.weight_column, mix.ratio)
         else:
             rows = join_rows(primary, partner)
-        return rows[rows[:, column] >= self.min_weight] if self.min_weight else rows
+        target.check_joined(rows, len(primary), mix.sample)
+        return rows[rows[:, target.weight_column] >= self.min_weight] if self.min_weight else rows
 
     def apply_to_keypoints(self, keypoints: Array, *_: Any, **params: Any) -> Array:
         """Join the keypoints of both images, the primary's first."""
         mix: _Mix = params["mix"]
-        return join_rows(keypoints, fit_keypoints(params["partner"], mix.reference_hw, mix.reference))
+        return join_rows(keypoints, fit_keypoints(params["partner"], mix.sample.hw, mix.reference))
 
     # Serialization
 

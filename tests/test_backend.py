@@ -3,6 +3,7 @@
 import contextvars
 import copy
 import multiprocessing
+import os
 import random
 import sys
 import threading
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 
 from alb_mixup import MixUp, _backend
+from alb_mixup._backend import installation, streams, transforms
 from alb_mixup.errors import AlbMixUpError, InstallationError
 from tests.samples import IS_X, LABEL_FIELDS, Reference, mixing, pipeline, same, sample
 
@@ -30,19 +32,19 @@ only_x = pytest.mark.skipif(not IS_X, reason="of AlbumentationsX")
 )
 def test_both_at_once_are_refused(names):
     with pytest.raises(ImportError, match=r"both installed .* keep one: `pip uninstall") as caught:
-        _backend.check_installation(names)
+        installation.check_installation(names)
     assert type(caught.value) is InstallationError
     assert isinstance(caught.value, AlbMixUpError)
 
 
 @pytest.mark.parametrize("names", [[], ["albumentations"], ["albumentationsx", "numpy"], ["albumentations-extra"]])
 def test_one_is_fine(names):
-    _backend.check_installation(names)
+    installation.check_installation(names)
 
 
 def test_what_is_installed_is_asked_by_name():
     names = ["numpy", "no-such-distribution", "albumentations", "albumentationsx"]
-    found = _backend._installed(names)
+    found = installation._installed(names)
     assert found[0] == "numpy"
     assert found[1:] == (["albumentationsx"] if IS_X else ["albumentations"])
 
@@ -96,26 +98,26 @@ def test_rows_of_any_format_become_normalized_corners(pipeline_format, bbox_form
 
 @pytest.fixture
 def torch_data(monkeypatch):
-    """PyTorch's module of data loaders, as far as `_worker_words` looks at it."""
+    """PyTorch's module of data loaders, as far as `worker_words` looks at it."""
     fake = SimpleNamespace(get_worker_info=lambda: SimpleNamespace(id=1, seed=1234567890123))
     monkeypatch.setitem(sys.modules, "torch.utils.data", fake)
     return fake
 
 
 def test_a_worker_of_pytorch_is_named_by_its_seed(torch_data):
-    assert _backend._worker_words() == [1234567890123]
+    assert streams.worker_words() == [1234567890123]
 
 
 def test_outside_of_pytorchs_workers_its_place_counts(torch_data, monkeypatch):
     torch_data.get_worker_info = lambda: None
-    assert _backend._worker_words() == []
+    assert streams.worker_words() == []
     monkeypatch.setattr(multiprocessing, "current_process", lambda: SimpleNamespace(_identity=(2, 1)))
-    assert _backend._worker_words() == [2, 1]
+    assert streams.worker_words() == [2, 1]
 
 
 def test_pytorch_is_not_imported_for_it(monkeypatch):
     monkeypatch.delitem(sys.modules, "torch.utils.data", raising=False)
-    _backend._worker_words()
+    streams.worker_words()
     assert "torch.utils.data" not in sys.modules
 
 
@@ -130,8 +132,8 @@ def ratios(mixer, calls=4):
 def as_if_in_worker(monkeypatch, mixer, words):
     """Draw from a copy of a pipeline as if it had arrived in another process."""
     with monkeypatch.context() as patch:
-        patch.setattr(_backend.os, "getpid", lambda: 1 + words[0])
-        patch.setattr(_backend, "_worker_words", lambda: words)
+        patch.setattr(os, "getpid", lambda: 1 + words[0])
+        patch.setattr(transforms, "worker_words", lambda: words)
         return ratios(copy.deepcopy(mixer))
 
 
@@ -150,8 +152,8 @@ def test_workers_decide_apart_too(monkeypatch):
         reference = Reference([sample()])
         mixer, counts = pipeline(MixUp(reference, p=0.5), seed=1), []
         with monkeypatch.context() as patch:
-            patch.setattr(_backend.os, "getpid", lambda: 1 + words[0])
-            patch.setattr(_backend, "_worker_words", lambda: words)
+            patch.setattr(os, "getpid", lambda: 1 + words[0])
+            patch.setattr(transforms, "worker_words", lambda: words)
             for _ in range(40):
                 mixer(**sample())
                 counts.append(len(reference.drawn))
@@ -164,9 +166,9 @@ def test_workers_decide_apart_too(monkeypatch):
 def test_a_process_that_nobody_named_goes_on(monkeypatch):
     """Such as one that was started by `os.fork`: there is nothing to tell it apart by."""
     mixer = pipeline(MixUp([sample()], p=1.0), seed=1, save_applied_params=True)
-    monkeypatch.setattr(_backend, "_worker_words", list)
+    monkeypatch.setattr(transforms, "worker_words", list)
     expected = ratios(copy.deepcopy(mixer))
-    monkeypatch.setattr(_backend.os, "getpid", lambda: 7)
+    monkeypatch.setattr(os, "getpid", lambda: 7)
     assert ratios(mixer) == expected
 
 
@@ -274,7 +276,7 @@ def test_only_printing_is_told_by_the_stack():
 
 def test_a_look_at_label_fields_leaves_no_trace():
     processor = processor_of("pascal_voc")
-    _backend.check_weights(processor, "bboxes", "mixup_weight")
+    _backend.check_weights(_backend.known_labels(processor, "bboxes").get("mixup_weight"), "mixup_weight")
     assert "bboxes" not in processor.label_manager.metadata
 
 

@@ -239,15 +239,18 @@ def test_weights_that_are_no_numbers_in_the_primary():
     bad_sample(["mixup_weight must be a list of Python floats"], lambda: mixing([sample()])(**made))
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_weights_of_the_reference_that_are_not_finite(value):
+@pytest.mark.parametrize("settings", [{}, {"weighting": "none"}, {"min_weight": 0.1}], ids=str)
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_weights_of_the_reference_that_are_not_finite(value, settings):
     parts = ["reference[0]['mixup_weight'] must be finite", str(value)]
-    bad_sample(parts, lambda: mixing([sample(mixup_weight=[1.0, value])])(**sample()))
+    bad_sample(parts, lambda: mixing([sample(mixup_weight=[1.0, value])], **settings)(**sample()))
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_weights_of_the_primary_that_are_not_finite(value):
-    bad_sample(["mixup_weight", "finite"], lambda: mixing([sample()])(**sample(mixup_weight=[1.0, value])))
+@pytest.mark.parametrize("settings", [{}, {"weighting": "none"}, {"min_weight": 0.1}], ids=str)
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_weights_of_the_primary_that_are_not_finite(value, settings):
+    with pytest.raises(SampleError, match=f"^mixup_weight must be finite, got {value}"):
+        mixing([sample()], **settings)(**sample(mixup_weight=[1.0, value]))
 
 
 # --- primary and reference do not fit together --------------------------------------------------------------------
@@ -456,12 +459,15 @@ def test_fill_mask_out_of_range():
 @pytest.mark.parametrize("weight_field", [None, "mixup_weight"])
 def test_the_pipeline_that_ultralytics_makes_of_its_augmentations(monkeypatch, weight_field):
     given = {"labels": None, "mixup_weight": None, "class_labels": [0.0, 1.0], "idx": [0, 1]}
-    mixup = MixUp([sample(1, **given)], weight_field=weight_field, **FIXED)
-    mixer = pipeline(mixup, label_fields=["class_labels", "idx"])
+
+    def mix():
+        mixup = MixUp([sample(1, **given)], weight_field=weight_field, **FIXED)
+        return pipeline(mixup, label_fields=["class_labels", "idx"])(**sample(**given))
+
     if weight_field is None:  # someone's own pipeline
-        assert mixer(**sample(**given))["class_labels"] == [0, 1, 0, 1]
+        assert mix()["class_labels"] == [0, 1, 0, 1]
     monkeypatch.setitem(sys.modules, "ultralytics", sys)
-    bad_sample(["augmentations=", "alb_mixup.integrations.ultralytics", "trainer="], lambda: mixer(**sample(**given)))
+    bad_sample(["augmentations=", "alb_mixup.integrations.ultralytics", "trainer="], mix)
 
 
 # --- the pipeline stays usable ------------------------------------------------------------------------------------

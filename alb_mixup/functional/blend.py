@@ -56,7 +56,9 @@ def blend_placed(
     Returns:
         New array of the shape and dtype of `image`.
     """
-    if placement.crops or (placement.fills and other.shape[:2] == placement.size_hw):
+    if placement.fills and other.shape == image.shape:
+        return blend(image, other, ratio)
+    if placement.crops:
         return blend(image, fit_image(other, placement, fill, interpolation), ratio)
     mixed = np.empty(image.shape, image.dtype)
     inside = placement.inside

@@ -1,6 +1,7 @@
 """Where the reference lies on the canvas, and what that does to its pixels, boxes and keypoints."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Literal, NamedTuple, get_args
 
 import cv2
@@ -60,6 +61,7 @@ class Placement(NamedTuple):
         return [band for band in wide + high if all(part.start < part.stop for part in band)]
 
 
+@lru_cache(maxsize=1024)  # in a training run few sizes meet, again and again
 def place(primary_hw: tuple[int, int], reference_hw: tuple[int, int], fit_mode: str) -> tuple[Placement, Placement]:
     """Place the primary and the reference on their common canvas.
 
@@ -168,27 +170,33 @@ def resize(image: Array, size_hw: tuple[int, int], interpolation: int, out: Arra
     return resized.reshape(*size_hw, *image.shape[2:]).view(image.dtype)  # OpenCV drops a last axis of 1
 
 
-def normalize_bboxes(bboxes: Array, bbox_format: str, hw: tuple[int, int]) -> NDArray[np.float32]:
+def normalize_bboxes(bboxes: Array, bbox_format: str, hw: tuple[int, int], out: Array) -> Array:
     """Convert horizontal boxes to normalized xyxy, to the same bits as Albumentations.
 
+    Coordinates are written one after the other, not box by box: NumPy walks through rows of two or four values several
+    times slower (benchmarks/RESULTS.md, "Inside Compose").
+
     Args:
-        bboxes: (N, 4) float32 in `bbox_format`.
+        bboxes: (N, 4+) float32 in `bbox_format`, of which four columns are read.
         bbox_format: "pascal_voc", "coco" or "cxcywh" (pixels), "yolo" or "albumentations" (shares of the sides).
         hw: (height, width) of the image, in pixels.
+        out: (4, N) float32, written to: x_min, y_min, x_max, y_max.
 
     Returns:
-        New C-contiguous (N, 4) float32 array.
+        `out`.
     """
-    corners = np.array(bboxes)
+    corners = bboxes.T[:4]
     if bbox_format == "coco":
-        corners[:, 2:] += corners[:, :2]
+        corners = np.concatenate((corners[:2], corners[2:] + corners[:2]))
     elif bbox_format in {"yolo", "cxcywh"}:
-        halves = bboxes[:, 2:] / 2
-        corners[:, :2] -= halves
-        corners[:, 2:] = bboxes[:, :2] + halves
-    if bbox_format in {"pascal_voc", "coco", "cxcywh"}:
-        corners /= np.array((hw[1], hw[0], hw[1], hw[0]), np.float32)
-    return corners
+        halves = corners[2:] / 2
+        corners = np.concatenate((corners[:2] - halves, corners[:2] + halves))
+    return np.divide(corners, _sides((1, 1) if bbox_format in {"yolo", "albumentations"} else hw), out=out)
+
+
+@lru_cache(maxsize=1024)
+def _sides(hw: tuple[int, int]) -> Array:
+    return np.array((hw[1], hw[0], hw[1], hw[0]), np.float32)[:, None]
 
 
 def are_plain(corners: Array) -> bool:
@@ -197,10 +205,13 @@ def are_plain(corners: Array) -> bool:
     Nothing clips, drops or refuses such boxes; of others, NaN included, this says nothing.
 
     Args:
-        corners: (N, 4) normalized xyxy, N > 0.
+        corners: (4, N) normalized x_min, y_min, x_max, y_max, N > 0.
     """
     lowest, highest = extremes(corners)
-    return lowest >= 0.0 and highest <= 1.0 and extremes(corners[:, 2:] - corners[:, :2])[0] > _PLAIN_SIDE
+    if not (lowest >= 0.0 and highest <= 1.0):
+        return False
+    sides = (corners[2:] - corners[:2]).reshape(-1)
+    return bool(sides.item(sides.argmin()) > _PLAIN_SIDE)
 
 
 def fit_bboxes(bboxes: Array, placement: Placement) -> Array:

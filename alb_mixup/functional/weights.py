@@ -34,8 +34,7 @@ def join_weighed_rows(primary: Array, reference: Array, column: int, ratio: floa
     Returns:
         New (N + M, C) array in the primary's dtype, the primary's rows first.
     """
-    rows = join_rows(primary, reference)
-    weights = rows[:, column]
-    for part, share in ((weights[: len(primary)], ratio), (weights[len(primary) :], 1.0 - ratio)):
-        np.multiply(part, share, out=part)
+    rows, count = join_rows(primary, reference), len(primary)
+    for weights, share in ((rows[:count, column], ratio), (rows[count:, column], 1.0 - ratio)):
+        np.multiply(weights, share, out=weights)
     return rows

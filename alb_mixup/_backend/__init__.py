@@ -1,0 +1,51 @@
+"""The two Albumentations behind one face; nothing else in the package knows which one is installed.
+
+`albumentations` 2.0.8 and AlbumentationsX share an import name and little else below the surface: they sample in
+different hooks from different generators, and keep their label encoders and box formats in different places.
+"""
+
+from alb_mixup._backend.installation import BBOX_FORMATS, VERSION, Compose, from_dict
+from alb_mixup._backend.labels import (
+    check_weights,
+    encode_labels,
+    known_codes,
+    known_labels,
+    renew_label_mappings,
+)
+from alb_mixup._backend.rows import (
+    bbox_format,
+    from_internal,
+    is_oriented,
+    refuse_frame_binding,
+    refuse_instance_binding,
+    refuse_ultralytics,
+    to_internal,
+)
+from alb_mixup._backend.streams import WorkerStream, mosaic_pipeline, run_nested, run_seeded, seed_in_worker
+from alb_mixup._backend.transforms import MixTransform, only_printing
+
+__all__ = [
+    "BBOX_FORMATS",
+    "VERSION",
+    "Compose",
+    "MixTransform",
+    "WorkerStream",
+    "bbox_format",
+    "check_weights",
+    "encode_labels",
+    "from_dict",
+    "from_internal",
+    "is_oriented",
+    "known_codes",
+    "known_labels",
+    "mosaic_pipeline",
+    "only_printing",
+    "refuse_frame_binding",
+    "refuse_instance_binding",
+    "refuse_ultralytics",
+    "renew_label_mappings",
+    "run_nested",
+    "run_seeded",
+    "seed_in_worker",
+    "to_internal",
+]

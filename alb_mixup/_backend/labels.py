@@ -1,0 +1,140 @@
+"""Label fields: how a pipeline encodes the primary's, and a reference's encoded alike."""
+
+from collections.abc import Mapping
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from alb_mixup.errors import SampleError
+from alb_mixup.functional import Array
+
+_NUMBERS = frozenset({bool, int, float})
+_NOTHING: Mapping[str, Any] = {}
+
+
+def known_labels(processor: Any, name: str) -> Mapping[str, Any]:
+    """Return what a pipeline knows of the label fields of a target; nothing where the primary has no rows.
+
+    Not `metadata[name]`: it is a defaultdict, and X takes the entry that a look-up leaves for encoded rows.
+
+    Args:
+        processor: The pipeline's bbox or keypoints processor.
+        name: Target that the labels belong to, such as "bboxes".
+    """
+    known: Mapping[str, Any] = processor.label_manager.metadata.get(name, _NOTHING)
+    return known
+
+
+def known_codes(known: Any, values: Any) -> Array | list[Any] | None:
+    """Encode a reference's labels where nothing can be wrong with them, as is usual; others are for `encode_labels`.
+
+    Args:
+        known: What `known_labels` has of their field, or None.
+        values: One label a row, (N,).
+
+    Returns:
+        One number a row where the primary's are numbers and these are too, of its dtype where it has one, and where
+        these are a list of labels that were all seen before; else None.
+    """
+    if known is None:
+        return None
+    if known.encoder is None:
+        if isinstance(values, list):
+            return values if known.dtype is None and _NUMBERS.issuperset(map(type, values)) else None
+        plain = isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype.kind in "iuf"
+        return values if plain and (known.dtype is None or known.dtype == values.dtype) else None
+    if known.encoder.is_numerical or known.dtype is not None or not isinstance(values, list):
+        return None
+    try:
+        return np.fromiter(map(known.encoder.classes_.get, values), np.intp, len(values))
+    except TypeError:  # a label that is new, or cannot be hashed
+        return None
+
+
+def encode_labels(processor: Any, name: str, field: str, values: Array | list[Any], like: Any) -> Array:
+    """Encode a reference's label field as the pipeline encodes the primary's, new labels included.
+
+    Args:
+        processor: The pipeline's bbox or keypoints processor.
+        name: Target that the labels belong to, such as "bboxes".
+        field: Label field.
+        values: One label a row, (N,).
+        like: The primary's own container of this field where it had no rows (Albumentations then leaves it
+            unencoded, and the reference's labels decide what comes out); None where it had some.
+
+    Returns:
+        (N,) numbers that float32 holds.
+
+    Raises:
+        SampleError: Numbers on one side, other labels on the other.
+    """
+    known = known_labels(processor, name).get(field)
+    labels = values.tolist() if isinstance(values, np.ndarray) else [_plain(value) for value in values]
+    if known is None:
+        container = _array_like(labels, like) if isinstance(like, np.ndarray) else labels
+        return np.ravel(processor.label_manager.process_field(name, field, container))
+    numeric = all(isinstance(label, Real) for label in labels)
+    if numeric != (known.encoder is None or all(isinstance(label, Real) for label in known.encoder.classes_)):
+        raise SampleError(
+            f"label field {field!r} must be numbers in both images or in neither, got {labels[:3]} from the "
+            f"reference; the primary's are {'other labels' if numeric else 'numbers'}"
+        )
+    if known.encoder is None or known.encoder.is_numerical:
+        numbers = np.asarray(labels)
+        whole = known.dtype is not None and known.dtype.kind in "iub"
+        if whole and not np.array_equal(numbers.astype(known.dtype), numbers):
+            raise SampleError(
+                f"label field {field!r} must fit the primary's dtype {known.dtype}, got {labels[:3]} from the "
+                "reference: give the primary's as an array of a wider dtype, or both as lists"
+            )
+        return numbers
+    # Not `process_field` here: on 2.0.8 it fits the encoder anew.
+    known.encoder.update(labels)
+    if known.dtype is not None and known.dtype.kind in "US":  # on 2.0.8, "<U3" would cut "platelets" to "pla"
+        known.dtype = np.result_type(known.dtype, np.asarray(labels).dtype)
+    return np.asarray(known.encoder.transform(labels))
+
+
+def _plain(label: Any) -> Any:
+    """Return a NumPy scalar as Python's own: 2.0.8 takes the former in a list for categories and cuts fractions."""
+    return label.item() if isinstance(label, np.generic) else label
+
+
+def _array_like(labels: list[Any], like: Array) -> Array:
+    """Return labels as an array of the primary's precision, where they are numbers of its kind."""
+    array = np.asarray(labels)
+    return array.astype(like.dtype) if array.dtype.kind == like.dtype.kind and array.dtype.kind in "iuf" else array
+
+
+def decode_labels(processor: Any, name: str, field: str, column: Array) -> Any:
+    # Not `restore_field`: 2.0.8 would make strings of the numbers in a field of both.
+    known = known_labels(processor, name)[field]
+    if known.encoder is None or known.encoder.is_numerical:
+        return column.astype(known.dtype or np.float32)
+    return [known.encoder.inverse_classes_[code] for code in column.astype(int).tolist()]
+
+
+def check_weights(known: Any, field: str) -> None:
+    """Refuse weights that Albumentations would cut to whole numbers on their way out.
+
+    Args:
+        known: What `known_labels` has of their field, or None.
+        field: Their label field.
+
+    Raises:
+        SampleError: The primary's weights are no floats.
+    """
+    if known is None or (known.is_numerical and (known.dtype is None or known.dtype.kind == "f")):
+        return
+    raise SampleError(
+        f"{field} must be a list of Python floats or a float array, got {known.dtype or 'a list of other objects'}: "
+        f"Albumentations would return the mixed weights cut to whole numbers; give "
+        f"`np.asarray({field}, dtype=np.float32)`"
+    )
+
+
+def renew_label_mappings(processor: Any) -> None:
+    """Let AlbumentationsX's keypoint `label_mapping` know labels that only the reference has."""
+    if hasattr(processor, "convert_label_mappings_to_encoded"):
+        processor.convert_label_mappings_to_encoded()

@@ -1,0 +1,123 @@
+"""Boxes and keypoints as a pipeline holds them inside, and the pipelines that have no place for added ones."""
+
+import copy
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from alb_mixup._backend.installation import IS_X
+from alb_mixup._backend.labels import decode_labels
+from alb_mixup.errors import SampleError
+from alb_mixup.functional import Array
+
+
+def bbox_format(processor: Any) -> str:
+    """Return the box format of a pipeline's bbox processor."""
+    return str(getattr(processor.params, "coord_format", None) or processor.params.format)
+
+
+def is_oriented(processor: Any) -> bool:
+    """Tell whether a pipeline's boxes carry an angle as their fifth column (AlbumentationsX)."""
+    return getattr(processor.params, "bbox_type", "hbb") == "obb"
+
+
+def to_internal(processor: Any, rows: Array, hw: tuple[int, int], row_format: str | None = None) -> Array:
+    """Convert annotation rows to what a pipeline holds inside: normalized xyxy, or x, y, z, angle, scale.
+
+    The processor's own conversion, so that its `clip` and `filter_invalid_bboxes` hold for references too; not its
+    `preprocess`, which on 2.0.8 overwrites its record of whether the user gave a list or an array.
+
+    Args:
+        processor: The pipeline's bbox or keypoints processor.
+        rows: (N, C) float32, coordinates first; may be written to.
+        hw: (height, width) of the image that the rows belong to.
+        row_format: Format of the coordinates; None: the pipeline's.
+
+    Returns:
+        (M, D) float32 rows, M <= N.
+
+    Raises:
+        ValueError: Albumentations finds a row invalid.
+    """
+    if row_format is not None and row_format != bbox_format(processor):
+        processor = copy.copy(processor)
+        processor.params = copy.copy(processor.params)
+        processor.params.format = processor.params.coord_format = row_format
+    converted: Array = processor.check_and_convert(rows, _shape(hw), "to")
+    return converted
+
+
+def from_internal(processor: Any, rows: Array, hw: tuple[int, int]) -> tuple[Array, dict[str, Any]]:
+    """Undo `to_internal` and `encode_labels`: what a pipeline that ended here would return.
+
+    Args:
+        processor: The pipeline's bbox or keypoints processor.
+        rows: (N, D) rows as the pipeline holds them, encoded label fields included.
+        hw: (height, width) of the image that they belong to.
+
+    Returns:
+        (M, C) coordinates in the pipeline's format, M <= N, and the M labels of each label field.
+    """
+    fields = list(processor.params.label_fields or ())
+    rows = processor.filter(rows, _shape(hw)) if len(rows) else rows
+    if len(rows) == 0:
+        return np.zeros((0, 4), np.float32), {field: [] for field in fields}
+    first = rows.shape[1] - len(fields)
+    name = processor.default_data_name
+    labels = {field: decode_labels(processor, name, field, rows[:, first + i]) for i, field in enumerate(fields)}
+    return processor.check_and_convert(rows[:, :first], _shape(hw), "from"), labels
+
+
+def _shape(hw: tuple[int, int]) -> Any:
+    return hw if IS_X else {"height": hw[0], "width": hw[1]}
+
+
+def refuse_instance_binding(label_fields: Sequence[str]) -> None:
+    """Refuse AlbumentationsX's `instance_binding`, which has no place for added rows.
+
+    Raises:
+        SampleError: The pipeline uses it.
+    """
+    if "_bbox_instance_id" in label_fields or "_kp_instance_id" in label_fields:
+        raise SampleError(
+            "A.Compose(instance_binding=...) must not be set around MixUp: AlbumentationsX refuses rows that a "
+            "transform adds; give bboxes, masks and keypoints as targets of their own"
+        )
+
+
+def refuse_frame_binding() -> None:
+    """Refuse AlbumentationsX's `frame_binding` of the running call, which has no place for added rows.
+
+    Raises:
+        SampleError: The call uses it.
+    """
+    if IS_X and getattr(_current_invocation(), "frame_state", None) is not None:
+        raise SampleError(
+            "A.Compose(frame_binding=...) must not be set around MixUp: the reference has no annotations for each "
+            "frame; apply MixUp to images without it"
+        )
+
+
+def _current_invocation() -> Any:
+    from albumentations.core.invocation import get_current_invocation  # noqa: PLC0415  (AlbumentationsX only)
+
+    return get_current_invocation()
+
+
+def refuse_ultralytics(label_fields: Sequence[str]) -> None:
+    """Refuse the pipeline that Ultralytics makes of `augmentations=[...]`.
+
+    It looks up each box's class in the original image, so the reference's boxes would get wrong ones. Nothing but its
+    label fields tells that pipeline apart.
+
+    Raises:
+        SampleError: The pipeline is Ultralytics'.
+    """
+    if list(label_fields) == ["class_labels", "idx"] and "ultralytics" in sys.modules:
+        raise SampleError(
+            "augmentations=[...] of Ultralytics must be without MixUp, got it among them: Ultralytics would give the "
+            "reference's boxes wrong classes; train with YOLO(...).train(trainer=mixup_trainer(A.Compose([MixUp(...)], "
+            "...))), from alb_mixup.integrations.ultralytics"
+        )
