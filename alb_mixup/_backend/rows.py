@@ -11,6 +11,11 @@ from alb_mixup._backend.installation import IS_X
 from alb_mixup._backend.labels import decode_labels
 from alb_mixup.errors import SampleError
 from alb_mixup.functional import Array
+from alb_mixup.functional.boxes import from_xyxy
+from alb_mixup.functional.geometry import are_plain
+
+if IS_X:
+    from albumentations.core.invocation import get_current_invocation
 
 
 def bbox_format(processor: Any) -> str:
@@ -61,13 +66,25 @@ def from_internal(processor: Any, rows: Array, hw: tuple[int, int]) -> tuple[Arr
         (M, C) coordinates in the pipeline's format, M <= N, and the M labels of each label field.
     """
     fields = list(processor.params.label_fields or ())
-    rows = processor.filter(rows, _shape(hw)) if len(rows) else rows
+    plain = processor.default_data_name == "bboxes" and len(rows) > 0 and _keeps(processor, rows)
+    rows = processor.filter(rows, _shape(hw)) if len(rows) and not plain else rows
     if len(rows) == 0:
         return np.zeros((0, 4), np.float32), {field: [] for field in fields}
     first = rows.shape[1] - len(fields)
     name = processor.default_data_name
     labels = {field: decode_labels(processor, name, field, rows[:, first + i]) for i, field in enumerate(fields)}
-    return processor.check_and_convert(rows[:, :first], _shape(hw), "from"), labels
+    if not plain:
+        return processor.check_and_convert(rows[:, :first], _shape(hw), "from"), labels
+    coordinates = rows[:, :first].astype(np.float32)
+    coordinates[:, :4] = from_xyxy(rows[:, :4] * (hw[1], hw[0], hw[1], hw[0]), bbox_format(processor), hw)
+    return coordinates, labels
+
+
+def _keeps(processor: Any, bboxes: Array) -> bool:
+    """Tell whether a pipeline drops and clips none of its boxes: its own look at them takes longer than a blend."""
+    params = processor.params
+    limits = (params.min_area, params.min_visibility, params.min_width, params.min_height, params.max_accept_ratio)
+    return not any(limits) and not is_oriented(processor) and are_plain(bboxes[:, :4].T)
 
 
 def _shape(hw: tuple[int, int]) -> Any:
@@ -93,17 +110,11 @@ def refuse_frame_binding() -> None:
     Raises:
         SampleError: The call uses it.
     """
-    if IS_X and getattr(_current_invocation(), "frame_state", None) is not None:
+    if IS_X and getattr(get_current_invocation(), "frame_state", None) is not None:
         raise SampleError(
             "A.Compose(frame_binding=...) must not be set around MixUp: the reference has no annotations for each "
             "frame; apply MixUp to images without it"
         )
-
-
-def _current_invocation() -> Any:
-    from albumentations.core.invocation import get_current_invocation  # noqa: PLC0415  (AlbumentationsX only)
-
-    return get_current_invocation()
 
 
 def refuse_ultralytics(label_fields: Sequence[str]) -> None:

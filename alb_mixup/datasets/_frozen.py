@@ -21,7 +21,7 @@ def frozen(value: _Value) -> _Value:
         frozen_value = value.copy()
         frozen_value.flags.writeable = False
     elif isinstance(value, list):
-        frozen_value = [frozen(item) for item in value]
+        frozen_value = [item if isinstance(item, str) else frozen(item) for item in value]  # labels, as a rule
     elif isinstance(value, dict):
         frozen_value = {key: frozen(item) for key, item in value.items()}
     return frozen_value  # type: ignore[no-any-return]
