@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import cv2
 
+from alb_mixup._memory import keep_freed_memory
 from alb_mixup.errors import WorkerError
 
 _Result = TypeVar("_Result")
@@ -63,6 +64,7 @@ def _start(build: Callable[..., Callable[[Any], Any]], arguments: tuple[Any, ...
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends the workers
     threading.Thread(target=_end_with_parent, daemon=True).start()
     cv2.setNumThreads(1)
+    keep_freed_memory()
     _work = build(*arguments)
 
 

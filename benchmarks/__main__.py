@@ -9,7 +9,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import cv2
 
-from benchmarks import loading, tables
+from benchmarks import loading, pages, tables
 from benchmarks.harness import machine
 
 TABLES = {
@@ -17,7 +17,7 @@ TABLES = {
     "peers": tables.against_peers,
     "kernel": tables.kernel,
     "resizing": tables.resizing,
-    "pages": tables.pages,
+    "pages": pages.pages,
     "growth": tables.growth,
     "disk": loading.from_disk,
     "epoch": loading.epoch,
@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=41, help="rounds of the tables in memory (default: 41)")
     parser.add_argument("--voc", help="folder of a Pascal VOC dataset for epoch and threads; default: the sample")
     parser.add_argument("--epoch-size", type=int, default=200, help="images of one epoch (default: 200)")
-    parser.add_argument("--old-albumentations", help="python of an environment with albumentations 1.4.15")
+    parser.add_argument("--environments", help="folder made by benchmarks/environments.sh; default: peers from here")
     options = vars(parser.parse_args())
     chosen = options.pop("tables") or list(TABLES)
     if unknown := set(chosen) - set(TABLES):

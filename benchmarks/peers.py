@@ -1,22 +1,34 @@
-"""The others, on 640×640 uint8 images with n boxes each: from their own packages where those install.
+"""The others, on 640×640 uint8 images with n boxes each, from their own packages.
 
-What cannot be installed any more (GluonCV, MMDetection, YOLOX) is written here from its formula, not from its code, and
-does no more than the formula needs; the tables mark it as such. Ultralytics is AGPL: it is imported, nothing of it is
-here.
+Each is imported where it runs, in this environment or in one of its own. Ultralytics is AGPL: it is imported, nothing
+of it is here.
 """
 
-import json
-import os
-import subprocess
+import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
+from unittest.mock import MagicMock
 
 import cv2
 import numpy as np
 
-from benchmarks.harness import Timings, sample
+from benchmarks.harness import sample
 
 Case = Callable[[], Any]
+
+
+class Peer(NamedTuple):
+    """A peer's MixUp.
+
+    Attributes:
+        package: Its distribution.
+        make: Makes its case for a number of boxes.
+        environment: Folder of the environment that it needs for itself; None: this one will do.
+    """
+
+    package: str
+    make: Callable[[int], Case]
+    environment: str | None = None
 
 
 def ultralytics(n_boxes: int) -> Case:
@@ -47,7 +59,75 @@ def ultralytics(n_boxes: int) -> Case:
     return prepare
 
 
-def torchvision() -> Case:
+def gluoncv(n_boxes: int) -> Case:
+    """GluonCV's `MixupDetection`, on MXNet arrays, until its result is there."""
+    import mxnet
+    from gluoncv.data.mixup.detection import MixupDetection
+
+    parts = [sample(n_boxes, seed=seed) for seed in (0, 1)]
+    pairs = [
+        (mxnet.nd.array(part["image"], dtype="uint8"), np.hstack([part["bboxes"], np.zeros((n_boxes, 1))]))
+        for part in parts
+    ]
+    mixup = MixupDetection(pairs, np.random.beta, 1.5, 1.5)
+
+    def call() -> Any:
+        image, labels = mixup[0]
+        image.wait_to_read()
+        return image, labels
+
+    return call
+
+
+def mmdetection(n_boxes: int) -> Case:
+    """MMDetection's `MixUp` without its jitter and its flip; its second resize, to the same size, is a copy."""
+    sys.modules["mmcv._ext"] = MagicMock()  # compiled operators, which mmcv-lite lacks and MixUp does not use
+    import torch
+    from mmdet.datasets.transforms import MixUp
+    from mmdet.structures.bbox import HorizontalBoxes
+
+    mixup = MixUp(ratio_range=(1.0, 1.0), flip_ratio=1.0)
+    parts = [sample(n_boxes, seed=seed) for seed in (0, 1)]
+
+    def results(part: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "img": part["image"],
+            "gt_bboxes": HorizontalBoxes(torch.from_numpy(part["bboxes"].copy())),
+            "gt_bboxes_labels": np.zeros(n_boxes, np.int64),
+            "gt_ignore_flags": np.zeros(n_boxes, bool),
+        }
+
+    def prepare() -> Case:  # it changes what it gets
+        primary, other = map(results, parts)
+        return lambda: mixup.transform({**primary, "mix_results": [other]})
+
+    return prepare
+
+
+def yolox(n_boxes: int) -> Case:
+    """YOLOX's `MosaicDetection.mixup` without its jitter; it flips every second partner."""
+    from yolox.data.datasets.mosaicdetection import MosaicDetection
+
+    parts = [sample(n_boxes, seed=seed) for seed in (0, 1)]
+    rows = [np.hstack([part["bboxes"], np.zeros((n_boxes, 1), np.float32)]) for part in parts]
+
+    class Partner:
+        input_dim = parts[1]["image"].shape[:2]
+
+        def __len__(self) -> int:
+            return 1
+
+        def load_anno(self, _: int) -> Any:
+            return rows[1]
+
+        def pull_item(self, _: int) -> Any:
+            return parts[1]["image"], rows[1], None, None
+
+    mixup = MosaicDetection(Partner(), Partner.input_dim, mosaic=False, mixup_scale=(1.0, 1.0))
+    return lambda: mixup.mixup(parts[0]["image"], rows[0], Partner.input_dim)
+
+
+def torchvision(_: int) -> Case:
     """Torchvision's v2.MixUp: a batch of two, and one-hot classes instead of boxes."""
     import torch
     from torchvision.transforms.v2 import MixUp
@@ -57,7 +137,7 @@ def torchvision() -> Case:
     return lambda: mixup(batch, labels)
 
 
-def kornia() -> Case:
+def kornia(_: int) -> Case:
     """Kornia's RandomMixUpV2: the same, float32 tensors."""
     import torch
     from kornia.augmentation import RandomMixUpV2
@@ -68,88 +148,29 @@ def kornia() -> Case:
     return lambda: mixup(batch, labels)
 
 
-def gluoncv(n_boxes: int) -> Case:
-    """GluonCV's formula (arXiv 1902.04103): two float images added up on a canvas, labels with a share column."""
-    primary, other = sample(n_boxes), sample(n_boxes, seed=1)
+def albumentations_1_4_15(_: int) -> Case:
+    """Albumentations' own `A.MixUp`, gone since 1.4.19; it took no boxes."""
+    import albumentations
 
-    def call() -> Any:
-        share = np.random.default_rng().beta(1.5, 1.5)
-        height = max(primary["image"].shape[0], other["image"].shape[0])
-        width = max(primary["image"].shape[1], other["image"].shape[1])
-        canvas = np.zeros((height, width, 3), np.float32)
-        labels = []
-        for part, weight in ((primary, share), (other, 1.0 - share)):
-            rows, cols = part["image"].shape[:2]
-            canvas[:rows, :cols] += part["image"].astype(np.float32) * weight
-            labels.append(np.hstack([part["bboxes"], np.full((n_boxes, 1), weight)]))
-        return canvas.astype(np.uint8), np.vstack(labels)
-
-    return call
+    primary, other = (sample(0, seed=seed)["image"] for seed in (0, 1))
+    mixup = albumentations.MixUp(read_fn=lambda item: item, p=1.0)
+    mixup.reference_data = [{"image": other, "global_label": np.array([1.0])}]  # as an argument, one call uses it up
+    return lambda: mixup(image=primary, global_label=np.array([0.0]))
 
 
-def halves(n_boxes: int, canvas_fill: int = 114) -> Case:
-    """The formula of YOLOX and MMDetection: letterbox on 114, flip, half and half in float32, join the boxes.
-
-    Their jitter (a second resize) and their random crop are left out.
-    """
-    primary, other = sample(n_boxes), sample(n_boxes, seed=1)
-
-    def call() -> Any:
-        height, width = primary["image"].shape[:2]
-        scale = min(height / other["image"].shape[0], width / other["image"].shape[1])
-        size = round(other["image"].shape[1] * scale), round(other["image"].shape[0] * scale)
-        canvas = np.full((height, width, 3), canvas_fill, np.uint8)
-        canvas[: size[1], : size[0]] = cv2.resize(other["image"], size, interpolation=cv2.INTER_LINEAR)
-        canvas = canvas[:, ::-1]
-        boxes = other["bboxes"] * scale
-        boxes[:, [0, 2]] = width - boxes[:, [2, 0]]
-        mixed = 0.5 * primary["image"].astype(np.float32) + 0.5 * canvas.astype(np.float32)
-        joined = np.vstack([primary["bboxes"], boxes.clip(0, (width, height, width, height))])
-        return mixed.astype(np.uint8), joined
-
-    return call
-
-
-_OLD_ALBUMENTATIONS = """
-import json, sys, time
-import albumentations as A, cv2, numpy as np
-cv2.setNumThreads(1)
-rng = np.random.default_rng(0)
-a, b = (rng.integers(0, 256, (640, 640, 3), np.uint8) for _ in range(2))
-mixup = A.MixUp(read_fn=lambda item: item, p=1.0)
-mixup.reference_data = [{"image": b, "global_label": np.array([1.0])}]  # as an argument it is used up by one call
-cases = {
-    "call": lambda: mixup(image=a, global_label=np.array([0.0])),
-    "blend": lambda: cv2.addWeighted(a, 0.6, b, 0.4, 0),
+PEERS = {
+    "Ultralytics MixUp.__call__": Peer("ultralytics", ultralytics),
+    "GluonCV MixupDetection": Peer("gluoncv", gluoncv, "gluoncv"),
+    "MMDetection MixUp": Peer("mmdet", mmdetection, "mmdet"),
+    "YOLOX MosaicDetection.mixup": Peer("yolox", yolox),
+    "torchvision v2.MixUp, batch of 2, no boxes": Peer("torchvision", torchvision),
+    "kornia RandomMixUpV2, batch of 2, no boxes": Peer("kornia", kornia),
+    "albumentations 1.4.15 A.MixUp, no boxes": Peer("albumentations", albumentations_1_4_15, "albumentations-1.4.15"),
 }
-times = {name: [] for name in cases}
-for turn in range(int(sys.argv[1]) + 5):
-    for name, case in cases.items():
-        start = time.thread_time()
-        case()
-        if turn >= 5:
-            times[name].append(time.thread_time() - start)
-print(json.dumps({"version": A.__version__, "times": times}))
-"""
 
 
-def albumentations_1_4_15(python: str, rounds: int) -> tuple[str, Timings]:
-    """Time `A.MixUp` of albumentations 1.4.15, gone since 1.4.19, in an environment of its own.
-
-    Args:
-        python: That environment's interpreter.
-        rounds: How many rounds count.
-
-    Returns:
-        The version that ran, and its `call` beside the `blend` of the same environment.
-    """
-    quiet = {**os.environ, "NO_ALBUMENTATIONS_UPDATE": "1"}
-    done = subprocess.run(
-        [python, "-W", "ignore", "-c", _OLD_ALBUMENTATIONS, str(rounds)],
-        capture_output=True,
-        text=True,
-        check=True,
-        env=quiet,
-    )
-    answer = json.loads(done.stdout.splitlines()[-1])
-    return answer["version"], Timings(answer["times"])
+def one_thread() -> None:
+    """Keep to one thread; importing Ultralytics sets OpenCV's."""
+    cv2.setNumThreads(1)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)

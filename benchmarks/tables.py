@@ -1,62 +1,23 @@
 """Tables of what runs in memory: the hot path, the peers, the kernel, resizing, growth."""
 
-import os
-import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
-import albumentations as A
 import cv2
 import numpy as np
 
 from alb_mixup import MixUp
 from alb_mixup.functional.blend import blend, blend_placed
 from alb_mixup.functional.geometry import place
-from alb_mixup.functional.weights import join_weighed_rows
-from benchmarks import peers
 from benchmarks.harness import SIDE, interleave, sample, table
+from benchmarks.ours import BLEND, INSIDE, KERNELS, NOOP, OURS, blend_case, compose, floor_case, mixup_case, noop_case
+from benchmarks.peers import PEERS, one_thread
+from benchmarks.worker import KEPT, Worker, take_turns
 
-_PACKAGES = frozenset({"ultralytics", "torchvision", "kornia"})
-
-
-def compose(*transforms: Any) -> A.Compose:
-    """Return the stock pipeline of two label fields."""
-    return A.Compose(list(transforms), bbox_params=A.BboxParams("pascal_voc", label_fields=["labels", "mixup_weight"]))
-
-
-def mixup_case(n_boxes: int, side: int = SIDE) -> Callable[[], Any]:
-    """MixUp alone in a Compose, an in-memory reference of the same size and as many boxes."""
-    pipeline, primary = compose(MixUp([sample(n_boxes, side, seed=1)], p=1.0)), sample(n_boxes, side)
-    return lambda: pipeline(**primary)
-
-
-def blend_case(side: int = SIDE) -> Callable[[], Any]:
-    """`cv2.addWeighted`, nothing else."""
-    image, other = sample(0, side)["image"], sample(0, side, seed=1)["image"]
-    return lambda: cv2.addWeighted(image, 0.6, other, 0.4, 0.0)
-
-
-def noop_case(n_boxes: int) -> Callable[[], Any]:
-    """A Compose that does nothing."""
-    pipeline, primary = compose(A.NoOp(p=1.0)), sample(n_boxes)
-    return lambda: pipeline(**primary)
-
-
-def direct_case(n_boxes: int) -> Callable[[], Any]:
-    """Our functional kernels on arrays: λ drawn, pixels blended, rows joined and weighed; no checks, no Compose."""
-    parts = [sample(n_boxes, seed=seed) for seed in (0, 1)]
-    rows = [
-        np.hstack([part["bboxes"], np.zeros((n_boxes, 1), np.float32), part["mixup_weight"][:, None]]) for part in parts
-    ]
-    generator = np.random.default_rng(0)
-
-    def call() -> Any:
-        ratio = generator.beta(1.5, 1.5)
-        return blend(parts[0]["image"], parts[1]["image"], ratio), join_weighed_rows(*rows, -1, ratio)
-
-    return call
+_BOXES = 20  # an image, among peers
 
 
 def hot_path(rounds: int, **_: Any) -> str:
@@ -67,58 +28,100 @@ def hot_path(rounds: int, **_: Any) -> str:
             "mix": mixup_case(n_boxes),
             "noop": noop_case(n_boxes),
             "noop of both": noop_case(2 * n_boxes),
+            "floor": floor_case(n_boxes),
             "blend": blend_case(),
         }
         t = interleave(cases, rounds)
-        added, added_both = t.ratio("mix", "blend", less="noop"), t.ratio("mix", "blend", less="noop of both")
-        rows.append([n_boxes, *(t.ms(case) for case in cases), added, added_both])
+        added = [t.ratio(case, "blend", less=less) for less in ("noop", "noop of both") for case in ("mix", "floor")]
+        rows.append([n_boxes, *(t.ms(case) for case in cases), *added])
     return table(
         "Inside Compose",
-        "Milliseconds of `A.Compose([MixUp([sample], p=1)])`, of `A.Compose([A.NoOp()])` with the primary's boxes and "
-        "with those of both images (what Compose itself does with the rows that MixUp returns), and of "
-        "`cv2.addWeighted` on the same arrays; what MixUp adds to either NoOp, in blends. Target: at most 1.25.",
-        ["boxes an image", "MixUp", "NoOp", "NoOp, both images' boxes", "blend", "added, blends",
-         "added over both images' boxes, blends"],
+        "Milliseconds of `A.Compose([MixUp([sample], p=1)])`; of `A.Compose([A.NoOp()])` with the primary's boxes, and "
+        "with those of both images (what Compose itself handles after MixUp); of the *floor*, a Compose of a transform "
+        "that does nothing but call `cv2.addWeighted` and append rows that lie ready; and of `cv2.addWeighted` on the "
+        "same arrays. Then what MixUp and the floor add to either NoOp, in blends. Target: at most 1.25.",
+        ["boxes an image", "MixUp", "NoOp", "NoOp, both images' boxes", "floor", "blend", "MixUp over NoOp, blends",
+         "floor over NoOp", "MixUp over NoOp of both", "floor over NoOp of both"],
         rows,
     )  # fmt: skip
 
 
-def against_peers(rounds: int, old_albumentations: str | None, n_boxes: int = 20, **_: Any) -> str:
-    """Ours and theirs at the same work."""
-    formula = "formula only, float32: "
-    wanted: dict[str, Callable[[], Any]] = {
-        "ours, functional kernels": lambda: direct_case(n_boxes),
-        "ours, MixUp inside Compose": lambda: mixup_case(n_boxes),
-        "Ultralytics MixUp.__call__": lambda: peers.ultralytics(n_boxes),
-        f"{formula}GluonCV": lambda: peers.gluoncv(n_boxes),
-        f"{formula}YOLOX, MMDetection": lambda: peers.halves(n_boxes),
-        "torchvision v2.MixUp, batch of 2, no boxes": peers.torchvision,
-        "kornia RandomMixUpV2, batch of 2, no boxes": peers.kornia,
-        "cv2.addWeighted": blend_case,
-    }
-    missing = [
-        name for name in wanted if name.split()[0].lower() in _PACKAGES and not find_spec(name.split()[0].lower())
-    ]
-    cases = {name: make() for name, make in wanted.items() if name not in missing}
-    cv2.setNumThreads(1)  # importing Ultralytics sets it
-    t = interleave(cases, rounds)
-    direct, inside = "ours, functional kernels", "ours, MixUp inside Compose"
-    rows = [[name, t.ms(name), t.ratio(name, direct), t.ratio(name, inside)] for name in cases]
-    rows += [[name, "not installed", "", ""] for name in missing]
-    if old_albumentations:
-        version, old = peers.albumentations_1_4_15(old_albumentations, rounds)
-        blends = old.ratio("call", "blend")
-        scale = blends / t.ratio(inside, "cv2.addWeighted"), blends / t.ratio(direct, "cv2.addWeighted")
-        rows.append([f"albumentations {version} A.MixUp, no boxes, own process", old.ms("call"), scale[1], scale[0]])
-    return table(
-        "Peers",
-        f"Two images of {SIDE}×{SIDE}×3 uint8 with {n_boxes} boxes each, same size, in memory. *Functional kernels* is "
+def against_peers(rounds: int, environments: str | None, **_: Any) -> str:
+    """Ours and theirs at the same work, each in a process of its own, then all in one."""
+    about = (
+        f"Two images of {SIDE}×{SIDE}×3 uint8 with {_BOXES} boxes each, same size, in memory. *Functional kernels* is "
         "`blend` and `join_weighed_rows` on arrays, λ drawn, without Compose and its checks: what the peers do, who "
-        "check nothing either. *Formula only* is written from the published formula for packages that no longer "
-        "install. A row of another process is compared through that process's own `cv2.addWeighted`. Targets: "
-        "Ultralytics 15 and 5, GluonCV, MMDetection and YOLOX 8.",
+        "check nothing either. Targets: Ultralytics 15 times our kernels, 5 times our MixUp inside Compose; GluonCV, "
+        "MMDetection and YOLOX 8 times our kernels."
+    )
+    return "\n".join([
+        _apart(rounds, environments, "Peers", about + " Each runs in a process of its own, whose memory nobody else "
+               "has touched; its results are dropped at once. Time is what all threads of the process worked.",
+               held=1, states={"": {}}),
+        _apart(rounds, environments, "Peers, results held", "The same, with results held in batches of 16 that are "
+               "dropped together, as in a DataLoader's worker, in processes that give freed memory back to the system "
+               "as the C library has it, and in others that keep it, as workers of `TransformedDataset` do (see "
+               "*Pages*).",
+               held=16, states={"": {}, ", memory kept": KEPT}),
+        _together(rounds),
+    ])  # fmt: skip
+
+
+def _apart(
+    rounds: int,
+    environments: str | None,
+    title: str,
+    about: str,
+    held: int,
+    states: Mapping[str, Mapping[str, str]],
+) -> str:
+    pythons = _interpreters(environments)
+    workers = {
+        name + state: Worker(python, name, _BOXES, held, variables)
+        for name, python in pythons.items()
+        for state, variables in states.items()
+    }
+    t, faults = take_turns(workers, rounds)
+    rows = []
+    for name in pythons:
+        version = workers[name].version
+        row: list[Any] = [f"{name} ({version})" if version else name]
+        for state in states:
+            case, kernels, inside = name + state, KERNELS + state, INSIDE + state
+            row += [t.ms(case), f"{faults[case]:.0f}", t.ratio(case, kernels), t.ratio(case, inside)]
+        rows.append(row)
+    for worker in workers.values():
+        worker.close()
+    columns = ["ms", "page faults", "times our kernels", "times our MixUp inside Compose"]
+    header = ["", *(column + state for state in states for column in columns)]
+    rows += [[name, "not installed", *[""] * (len(header) - 2)] for name in PEERS if name not in pythons]
+    return table(title, about, header, rows)
+
+
+def _interpreters(environments: str | None) -> dict[str, str]:
+    """Return the interpreter that runs each case, ours first; none for what is not installed."""
+    pythons = dict.fromkeys(OURS, sys.executable)
+    for name, peer in PEERS.items():
+        if peer.environment is None:
+            pythons |= {name: sys.executable} if find_spec(peer.package) else {}
+        elif environments and (found := Path(environments, peer.environment, "bin", "python")).exists():
+            pythons[name] = str(found)
+    return pythons
+
+
+def _together(rounds: int) -> str:
+    wanted = {name: peer for name, peer in PEERS.items() if peer.environment is None and find_spec(peer.package)}
+    cases = {name: make(_BOXES) for name, make in OURS.items()}
+    cases |= {name: peer.make(_BOXES) for name, peer in wanted.items()}
+    one_thread()
+    t = interleave(cases, rounds)
+    return table(
+        "Peers in one process",
+        "The same in one process, in an order drawn for each round: what ran just before has emptied the caches, and "
+        "memory that the largest have allocated stays with the process, for all. No transform in a Compose can be "
+        f"faster than *{NOOP}* and *{BLEND}* together.",
         ["", "ms", "times our kernels", "times our MixUp inside Compose"],
-        rows,
+        [[name, t.ms(name), t.ratio(name, KERNELS), t.ratio(name, INSIDE)] for name in cases],
     )
 
 
@@ -199,48 +202,6 @@ def _three_passes(primary: Any, reference: Any, placement: Any) -> Any:
     return cv2.addWeighted(primary, 0.6, canvas, 0.4, 0.0)
 
 
-_HELD = """
-import resource, sys, time
-import cv2, numpy as np
-cv2.setNumThreads(1)
-rng = np.random.default_rng(0)
-a, b = (rng.integers(0, 256, (640, 640, 3), np.uint8) for _ in range(2))
-held, rounds = int(sys.argv[1]), int(sys.argv[2])
-for turn in range(rounds + 2):
-    if turn == 2:
-        faults, start = resource.getrusage(resource.RUSAGE_SELF).ru_minflt, time.thread_time()
-    kept = [cv2.addWeighted(a, 0.6, b, 0.4, 0.0) for _ in range(held)]
-    del kept
-count = held * rounds
-print((time.thread_time() - start) / count * 1e3, (resource.getrusage(resource.RUSAGE_SELF).ru_minflt - faults) / count)
-"""
-
-
-def pages(rounds: int, **_: Any) -> str:
-    """What fresh memory costs."""
-    rows = []
-    limits = {"as it is": None, "all memory kept": str(2**30), "all memory given back": str(2**16)}
-    for held in (1, 16):
-        for name, limit in limits.items():
-            setting = {} if limit is None else {"MALLOC_TRIM_THRESHOLD_": limit, "MALLOC_MMAP_THRESHOLD_": limit}
-            command = [sys.executable, "-c", _HELD, str(held), str(max(1, 4 * rounds // held))]
-            done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | setting)
-            ms, faults = map(float, done.stdout.split())
-            rows.append([f"{held} held at once, {name}", ms, f"{faults:.0f}"])
-    return table(
-        "Pages",
-        f"`cv2.addWeighted` of {SIDE}×{SIDE}×3 uint8 whose results are held in batches, then dropped together, as a "
-        "DataLoader's worker does, in processes of their own. Memory that glibc gives back to the system is mapped and "
-        "cleared again, page by page, when it is wanted next; whether it does depends on what else a process has "
-        "allocated. *Kept* and *given back* force it, by `MALLOC_TRIM_THRESHOLD_` and `MALLOC_MMAP_THRESHOLD_` in the "
-        "environment (1073741824 and 65536): the first is the cure where a profile shows page faults, for all that a "
-        "pipeline allocates. A library must not set it for its user, and arrays from a pool of our own would not be "
-        "the user's to keep.",
-        ["results", "ms a blend", "page faults a blend"],
-        rows,
-    )
-
-
 class Numbered:
     """A reference of any length that costs no memory."""
 
@@ -284,5 +245,5 @@ def growth(rounds: int, **_: Any) -> str:
 
 _by_side: dict[str, Callable[[int], Callable[[], Any]]] = {
     "mix": lambda side: mixup_case(20, side),
-    "blend": blend_case,
+    "blend": lambda side: blend_case(side=side),
 }

@@ -34,6 +34,22 @@ def test_a_table_is_printed(name, title, rows):
     assert len({line.count(" |") for line in lines if line.startswith("| ")}) == 1
 
 
+def test_peers_run_in_processes_of_their_own():
+    done = run("peers", "--rounds", "1")
+    assert done.returncode == 0, done.stderr
+    rows = [line for line in done.stdout.splitlines() if line.startswith("| ours, MixUp inside Compose")]
+    assert [row.count(" |") for row in rows] == [5, 9, 4]
+    assert done.stdout.count("| GluonCV MixupDetection | not installed") == 2
+    assert "## Peers in one process" in done.stdout
+
+
+def test_a_case_that_ends_early_is_named():
+    code = "from benchmarks.worker import Worker; import sys; Worker(sys.executable, 'none', 1, 1, {})"
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 1
+    assert "'benchmarks.worker', 'none', '1', '1'] ended: 1" in done.stderr
+
+
 def test_an_unknown_table_is_named():
     done = run("speed")
     assert done.returncode == 2

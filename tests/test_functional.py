@@ -94,6 +94,29 @@ def test_plain_boxes_are_what_albumentations_makes_of_them(bbox_format, settings
     np.testing.assert_array_equal(corners.T, expected[:, :4].astype(np.float32))
 
 
+@pytest.mark.parametrize("bbox_format", _backend.BBOX_FORMATS)
+@pytest.mark.parametrize("settings", [{}, {"min_area": 900.0}, {"min_width": 60}, {"max_accept_ratio": 1.5}], ids=str)
+@pytest.mark.parametrize("kept", ["inside", "one across the border"])
+def test_boxes_come_back_as_albumentations_returns_them(bbox_format, settings, kept):
+    random = np.random.default_rng(4)
+    hw, processor = (347, 611), processor_of(bbox_format, **settings)
+    shape = hw if IS_X else {"height": hw[0], "width": hw[1]}
+    low = random.uniform(0, 0.7, (50, 2))
+    corners = np.hstack([low, low + random.uniform(0.001, 0.3, (50, 2))])
+    if kept != "inside":
+        corners[7] = [0.9, 0.9, 1.2, 1.1]
+    rows = np.hstack([corners, random.uniform(0, 9, (50, 2))]).astype(np.float32)
+    for field in ("labels", "mixup_weight"):
+        processor.label_manager.process_field("bboxes", field, [1.0])
+    expected = processor.filter(rows.copy(), shape)
+    coordinates, labels = _backend.from_internal(processor, rows.copy(), hw)
+    assert (len(expected) < 50) == bool(settings)
+    np.testing.assert_allclose(
+        coordinates, processor.check_and_convert(expected[:, :4], shape, "from"), rtol=1e-6, atol=1e-6
+    )
+    np.testing.assert_array_equal(labels["mixup_weight"], expected[:, 5])
+
+
 @pytest.mark.parametrize(
     "box",
     [

@@ -35,7 +35,8 @@ LAYERS = {
     "writers": {"errors", "functional"},
     "_output": set(),
     "_progress": set(),
-    "_pool": {"errors"},
+    "_memory": set(),
+    "_pool": {"errors", "_memory"},
     "_journal": {"errors"},
     "_destination": {"errors", "_output", "_journal"},
     "generate": {
@@ -70,6 +71,7 @@ LAYERS = {
         "_checks",
         "_destination",
         "_journal",
+        "_memory",
         "generate",
         "transform",
         "integrations",

@@ -24,6 +24,7 @@ import numpy as np
 
 from alb_mixup._destination import WORK, Destination, Folder
 from alb_mixup._journal import Journal
+from alb_mixup._memory import keep_freed_memory
 from alb_mixup.datasets import DetectionDataset
 from alb_mixup.errors import AlbMixUpError, InstallationError, OutputError, WorkerError
 from alb_mixup.generate import PLAN, Plan, Writer, carry_out, check_workers
@@ -129,6 +130,7 @@ class _Actor:
 
     def __init__(self, plan: Any, place: Destination) -> None:
         cv2.setNumThreads(1)
+        keep_freed_memory()
         self._plan, self._place = ray.get(plan), place
         self._writer = Writer(self._plan, place)
         self._checked = False

@@ -20,7 +20,7 @@ with `MixUp(dataset, min_weight=0.3)` the fainter boxes are dropped.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ import torch
 from torch.utils.data import Dataset, get_worker_info
 
 from alb_mixup import _backend, _checks
+from alb_mixup._memory import keep_freed_memory
 from alb_mixup.errors import ArgumentError, SampleError
 from alb_mixup.functional.boxes import BBOX_FORMATS, from_xyxy, to_xyxy
 from alb_mixup.transform import MixUp
@@ -38,6 +39,9 @@ class TransformedDataset(Dataset):  # type: ignore[misc, unused-ignore]
 
     Forked workers of albumentations 2.0.8 would otherwise all draw the same numbers. A worker's stream follows from
     `torch.manual_seed` and, where it has one, the pipeline's own seed; persistent workers go on with theirs.
+
+    Workers also keep up to 64 MB of the memory that they free, for the images that they allocate next, instead of
+    giving each back to the system (with glibc; benchmarks/RESULTS.md, "Pages").
 
     Args:
         dataset: A dataset of this package, or anything with `__len__` and `__getitem__` that returns dicts for the
@@ -52,16 +56,16 @@ class TransformedDataset(Dataset):  # type: ignore[misc, unused-ignore]
         self.dataset = dataset
         self.pipeline = pipeline
         self.schedule = schedule
-        self._seeded = False
+        self._entered = False
 
     def __len__(self) -> int:
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """Return what the pipeline makes of `dataset[index]`."""
-        if not self._seeded and get_worker_info() is not None:
-            _backend.seed_in_worker(self.pipeline, torch.initial_seed())
-            self._seeded = True  # in the worker's own copy of this dataset
+        if not self._entered and get_worker_info() is not None:
+            _enter_worker([self.pipeline])
+            self._entered = True  # in the worker's own copy of this dataset
         if self.schedule is not None:
             self.schedule.apply(self.pipeline)
         return dict(self.pipeline(**self.dataset[index]))
@@ -80,6 +84,12 @@ def worker_init_fn(worker_id: int) -> None:
     pipelines = list(_pipelines(dataset))
     if not pipelines:
         raise ArgumentError(f"dataset must have an A.Compose as an attribute, got {type(dataset)} without one")
+    _enter_worker(pipelines)
+
+
+def _enter_worker(pipelines: Iterable[Any]) -> None:
+    """Make a loader's worker ready: streams of its own for its pipelines, and memory that it keeps."""
+    keep_freed_memory()
     for pipeline in pipelines:
         _backend.seed_in_worker(pipeline, torch.initial_seed())
 

@@ -8,6 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from torch.utils.data import get_worker_info
 from ultralytics.data.augment import Compose, LetterBox
 from ultralytics.data.dataset import YOLODataset
 from ultralytics.models.yolo.detect import DetectionTrainer
@@ -17,6 +18,7 @@ from ultralytics.utils.loss import E2ELoss, v8DetectionLoss
 from ultralytics.utils.torch_utils import unwrap_model
 
 from alb_mixup import _backend
+from alb_mixup._memory import keep_freed_memory
 from alb_mixup.errors import ArgumentError, SampleError
 from alb_mixup.functional.boxes import from_xyxy, to_xyxy
 from alb_mixup.integrations.torch import MixUpSchedule
@@ -222,8 +224,12 @@ class _Augmentation:
         self.pipeline, self.schedule, self.names = pipeline, schedule, names
         self.class_ids = {name: class_id for class_id, name in names.items()}
         self.bbox_format = _backend.bbox_format(pipeline.processors["bboxes"])
+        self._entered = False
 
     def __call__(self, labels: dict[str, Any]) -> dict[str, Any]:
+        if not self._entered and get_worker_info() is not None:
+            keep_freed_memory()
+            self._entered = True
         if self.schedule is not None:
             self.schedule.apply(self.pipeline)
         # Ultralytics seeds `random` for each worker and rank, and has its own augmentations follow it.

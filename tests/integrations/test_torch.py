@@ -18,6 +18,7 @@ import pytest
 from alb_mixup import MixUp, sample_dataset
 from alb_mixup.errors import ArgumentError, SampleError
 from tests.samples import pipeline, sample
+from tests.test_memory import PAGES, fresh, only_glibc, page_faults
 
 torch = pytest.importorskip("torch")
 
@@ -112,6 +113,28 @@ def loader_report(method):
     )
 
 
+class Faults(Draws):
+    """Items are an image's page faults in the worker, after a sample of each dataset."""
+
+    def __getitem__(self, index):
+        for data in self.datasets:
+            data[index]
+        return page_faults()
+
+
+def faults_report():
+    """Return an image's page faults in workers of a loader, by how they were made ready."""
+    samples = [sample(index) for index in range(SAMPLES)]
+    made = TransformedDataset(samples, drawing_pipeline())
+    own = OwnDataset(drawing_pipeline())
+    loaders = [
+        DataLoader(Faults(made), num_workers=WORKERS),
+        DataLoader(Faults(own), num_workers=WORKERS, worker_init_fn=worker_init_fn),
+        DataLoader(Faults(own), num_workers=WORKERS),
+    ]
+    return [max(float(faults) for faults in loader) for loader in loaders]
+
+
 # --- runs in pytest -----------------------------------------------------------------------------------------------
 
 
@@ -151,6 +174,13 @@ def test_main_process_is_left_to_the_pipelines_own_seed():
     assert len(data) == 5
     for index in range(5):
         assert drawn(mixer, data[index]) == drawn(expected, expected(**samples[index]))
+
+
+@only_glibc
+def test_workers_keep_the_memory_that_they_free():
+    *ready, as_they_come = fresh("import tests.integrations.test_torch as t; print(*t.faults_report())")
+    assert max(ready) < 0.05 * PAGES
+    assert as_they_come > 0.9 * PAGES  # or this shows nothing
 
 
 def test_worker_init_fn_needs_a_pipeline(monkeypatch):
