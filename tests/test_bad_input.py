@@ -243,14 +243,16 @@ def test_weights_that_are_no_numbers_in_the_primary():
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_weights_of_the_reference_that_are_not_finite(value, settings):
     parts = ["reference[0]['mixup_weight'] must be finite", str(value)]
-    bad_sample(parts, lambda: mixing([sample(mixup_weight=[1.0, value])], **settings)(**sample()))
+    for weights in ([1.0, value], [value, 1.0]):
+        bad_sample(parts, lambda weights=weights: mixing([sample(mixup_weight=weights)], **settings)(**sample()))
 
 
 @pytest.mark.parametrize("settings", [{}, {"weighting": "none"}, {"min_weight": 0.1}], ids=str)
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_weights_of_the_primary_that_are_not_finite(value, settings):
-    with pytest.raises(SampleError, match=f"^mixup_weight must be finite, got {value}"):
-        mixing([sample()], **settings)(**sample(mixup_weight=[1.0, value]))
+    for weights in ([1.0, value], [value, 1.0]):
+        with pytest.raises(SampleError, match=f"^mixup_weight must be finite, got {value}"):
+            mixing([sample()], **settings)(**sample(mixup_weight=weights))
 
 
 # --- primary and reference do not fit together --------------------------------------------------------------------

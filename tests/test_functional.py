@@ -8,7 +8,7 @@ import pytest
 from alb_mixup import MixUp, _backend
 from alb_mixup.functional import extremes
 from alb_mixup.functional.blend import blend, blend_placed
-from alb_mixup.functional.geometry import FIT_MODES, are_plain, fit_image, normalize_bboxes, place
+from alb_mixup.functional.geometry import FIT_MODES, Placement, are_plain, fit_image, normalize_bboxes, place
 from tests.samples import IS_X
 
 HW = (48, 64)
@@ -61,6 +61,15 @@ def test_placed_blend_writes_to_no_input_and_takes_any_layout(hw):
         np.testing.assert_array_equal(
             blend_placed(view(image), view(reference), placement, 0.6, 9.0, cv2.INTER_LINEAR), expected
         )
+
+
+@pytest.mark.parametrize("placement", [Placement(HW, (24, 32), 12, 16), Placement(HW, (96, 128), -24, -32)], ids=str)
+def test_placed_blend_resizes_what_has_the_size_of_the_canvas(placement):
+    """As a large photograph may, decoded at half its size."""
+    image, reference = pixels(HW, (3,), np.uint8), pixels(HW, (3,), np.uint8, seed=1)
+    expected = blend(image, fit_image(reference, placement, 9.0, cv2.INTER_LINEAR), 0.6)
+    found = blend_placed(image, reference, placement, 0.6, 9.0, cv2.INTER_LINEAR)
+    np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("target", ["image", "other", "part of a wider array"])

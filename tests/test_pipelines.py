@@ -368,6 +368,26 @@ def test_one_of_two_mixups():
     assert drawn == {"first", "second"}
 
 
+@pytest.mark.parametrize("ratio", [0.25, 0.75])
+@pytest.mark.parametrize(("mine", "theirs"), [(None, 1), (1, None)])
+def test_a_last_axis_of_one_is_the_primarys(ratio, mine, theirs):
+    primary, other = ({**sample(i), "mask": picture(i, channels=c)} for i, c in ((0, mine), (1, theirs)))
+    out = mixing([other], ratio_range=(ratio, ratio))(**primary)
+    assert out["mask"].shape == primary["mask"].shape
+    np.testing.assert_array_equal(out["mask"].ravel(), (primary if ratio > 0.5 else other)["mask"].ravel())
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_further_columns_of_boxes_stay_with_them(inside):
+    def rows(first):
+        boxes = [[1.0, 2.0, 11.0, 14.0, first], [3.0, 3.0, 13.0 if inside else 32.0, 15.0, first + 1]]
+        return sample(bboxes=np.array(boxes, np.float32), labels=["a", "b"])
+
+    out = mixing([rows(7)])(**rows(3))
+    np.testing.assert_array_equal(out["bboxes"][:, 4], [3, 4, 7, 8])
+    np.testing.assert_allclose(out["bboxes"][2:, :4], rows(0)["bboxes"][:, :4], atol=1e-4)
+
+
 def test_one_transform_in_two_pipelines():
     transform = MixUp([sample(1, labels=("zebra",), bboxes=[[0.0, 0.0, 16.0, 12.0]])], **FIXED)
     transform.reference[0]["extra"] = ["x"]
