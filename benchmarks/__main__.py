@@ -2,10 +2,13 @@
 
 import argparse
 import os
+import subprocess
+import sys
 from datetime import date
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("YOLO_VERBOSE", "false")
 
 import cv2
 
@@ -39,10 +42,15 @@ def main() -> None:
     chosen = options.pop("tables") or list(TABLES)
     if unknown := set(chosen) - set(TABLES):
         parser.error(f"no such table: {', '.join(sorted(unknown))}; there are {', '.join(TABLES)}")
-    cv2.setNumThreads(1)
-    print(f"{date.today()}. {machine()}\n")
-    for name in chosen:
-        print(TABLES[name](**options), flush=True)
+    if len(chosen) == 1:
+        cv2.setNumThreads(1)
+        print(f"{date.today()}. {machine()}\n\n{TABLES[chosen[0]](**options)}", flush=True)
+        return
+    given = [word for word in sys.argv[1:] if word not in TABLES]
+    for number, name in enumerate(chosen):  # a process for each: what one table allocates changes the next one's times
+        command = [sys.executable, *[f"-W{option}" for option in sys.warnoptions], "-m", "benchmarks", name, *given]
+        printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+        print(printed if number == 0 else printed.split("\n\n", 1)[1], flush=True)
 
 
 if __name__ == "__main__":

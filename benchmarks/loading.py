@@ -20,7 +20,7 @@ from alb_mixup.functional.boxes import to_xyxy
 from alb_mixup.functional.fit import Fit
 from alb_mixup.writers import LAYOUTS, WrittenImage
 from benchmarks.harness import SIDE, interleave, sample, table
-from benchmarks.ours import blend_case, compose
+from benchmarks.ours import compose
 
 _GIB = 1024**3
 
@@ -56,7 +56,7 @@ def from_disk(rounds: int, **_: Any) -> str:
             mixups = {"in memory, fitted": MixUp(fitted, p=1.0), **mixups}
             pipelines = {mode: compose(mixup) for mode, mixup in mixups.items()}
             cases = {mode: lambda p=pipeline: p(**primary) for mode, pipeline in pipelines.items()}
-            t = interleave({**cases, "blend": blend_case()}, max(5, rounds // 2) if hw[0] < SIDE * 2 else 7)
+            t = interleave(cases, max(5, rounds // 2))
             rows += [
                 [
                     f"{hw[1]}×{hw[0]}, {mode}",
