@@ -38,7 +38,7 @@ class ReferenceSample:
                 "the dataset in one whose __getitem__ returns {'image': ..., 'bboxes': ..., and the label fields}"
             )
         self._image = self._array("image")
-        self.hw: tuple[int, int] = self._image.shape[:2] if hw is None else hw
+        self.hw: tuple[int, int] = self._image.shape[:2] if hw is None else (hw[0], hw[1])
 
     @property
     def where(self) -> str:

@@ -18,6 +18,9 @@ from typing import Any
 
 import numpy as np
 
+Case = Callable[[], Any]
+"""What is timed; where it returns a function, that is timed instead, and the making of it is not."""
+
 SIDE = 640
 """Height and width of the images where a table does not say otherwise."""
 
@@ -41,7 +44,7 @@ class Timings(dict[str, list[float]]):
 
 
 def interleave(
-    cases: Mapping[str, Callable[[], Any]],
+    cases: Mapping[str, Case],
     rounds: int,
     warm_ups: int = 5,
     clock: Callable[[], float] = time.thread_time,
@@ -49,7 +52,7 @@ def interleave(
     """Time every case once a round, in an order drawn for each: what ran before a case decides what its caches hold.
 
     Args:
-        cases: What to time by name. A case may return a function: it is called and timed, the making of it is not.
+        cases: What to time by name.
         rounds: How many rounds count.
         warm_ups: How many go before them.
         clock: Seconds; by default those of this thread's work.

@@ -1,6 +1,5 @@
 """Our cases, and the floors below them."""
 
-from collections.abc import Callable
 from typing import Any
 
 import albumentations as A
@@ -10,9 +9,7 @@ import numpy as np
 from alb_mixup import MixUp
 from alb_mixup.functional.blend import blend
 from alb_mixup.functional.weights import join_weighed_rows
-from benchmarks.harness import SIDE, sample
-
-Case = Callable[[], Any]
+from benchmarks.harness import SIDE, Case, sample
 
 
 def compose(*transforms: Any) -> A.Compose:

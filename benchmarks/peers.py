@@ -12,9 +12,7 @@ from unittest.mock import MagicMock
 import cv2
 import numpy as np
 
-from benchmarks.harness import sample
-
-Case = Callable[[], Any]
+from benchmarks.harness import Case, sample
 
 
 class Peer(NamedTuple):

@@ -271,3 +271,19 @@ def test_an_unreadable_image_is_drawn_again(tmp_path):
     with pytest.warns(UserWarning, match=r"draws another sample.*1\.jpg"):
         _ = [one(**sample) for _ in range(6)]
     assert record_of(one.transforms[0])["reference_index"] == 0
+
+
+def test_a_dataset_of_the_users_own_may_fit_too():
+    class Fitting(list):
+        def fitted(self, index, fit):
+            made, hw = self[index], self[index]["image"].shape[:2]
+            return {**made, "image": fit.resize(made["image"], hw)}, list(hw)
+
+    samples = [{"image": picture(48, 64), "bboxes": [[8.0, 6.0, 24.0, 18.0]], "labels": ["a"]}]
+    primary = {"image": picture(24, 32), "bboxes": [], "labels": [], "mixup_weight": []}
+    fitted, whole = (
+        pipeline(MixUp(kept, ratio_range=(0.5, 0.5), p=1.0))(**primary) for kept in (Fitting(samples), samples)
+    )
+    for made in (fitted, whole):
+        np.testing.assert_array_equal(made["bboxes"], [[4.0, 3.0, 12.0, 9.0]])
+    np.testing.assert_array_equal(fitted["image"], whole["image"])
