@@ -52,8 +52,12 @@ class RowTarget(NamedTuple):
             New (M, D) float32 array.
 
         Raises:
-            SampleError: The sample lacks the target or a label field, or they are not what they must be.
+            SampleError: The sample lacks the target or a label field, they are not what they must be, or the primary's
+                weights are no floats.
         """
+        known = _backend.known_labels(processor, self.name)
+        if self.weight is not None:
+            _backend.check_weights(known.get(self.weight), self.weight)
         try:
             coordinates = np.asarray(sample.get(key), np.float32)
         except (TypeError, ValueError) as error:
@@ -64,7 +68,6 @@ class RowTarget(NamedTuple):
             raise SampleError(f"{sample.where}[{key!r}] must be (N, columns), got shape {coordinates.shape}")
         count, width = coordinates.shape
         columns = np.empty((width + len(self.fields), count), np.float32)
-        known = _backend.known_labels(processor, self.name)
         for column, field in zip(columns[width:], self.fields, strict=True):
             labels = self._labels(sample, field, count)
             codes = _backend.known_codes(known.get(field), labels)

@@ -9,6 +9,7 @@ import numpy as np
 from alb_mixup.errors import SampleError
 from alb_mixup.functional import Array, extremes
 
+_DICTS = (dict, Mapping)  # in this order: to ask an abstract class takes longer
 _IMAGE_DTYPES = (np.uint8, np.float32)
 
 
@@ -32,7 +33,7 @@ class ReferenceSample:
 
     def __init__(self, sample: Any, samples: str, index: int, hw: tuple[int, int] | None = None) -> None:
         self._sample, self._place = sample, (samples, index)
-        if not isinstance(sample, dict | Mapping):  # `dict` first: to ask an abstract class takes longer
+        if not isinstance(sample, _DICTS):
             raise SampleError(
                 f"{self.where} must be a dict shaped like the pipeline's own input, got {type(sample).__name__}: wrap "
                 "the dataset in one whose __getitem__ returns {'image': ..., 'bboxes': ..., and the label fields}"

@@ -327,10 +327,9 @@ class MixUp(_backend.MixTransform):
         if target is None or target.params is not processor.params:
             target = self._row_targets[kind] = self._row_target(kind, processor)
         rows = data[key] if data[key].ndim == 2 else data[key].reshape(0, 4)  # 2.0.8 makes (0,) of an empty list
-        if target.weight is not None:
-            _backend.check_weights(_backend.known_labels(processor, kind).get(target.weight), target.weight)
         partner = target.read(mix.sample, key, rows, data, processor)
-        _backend.renew_label_mappings(processor)
+        if kind == "keypoints":
+            _backend.renew_label_mappings(processor)
         mixed: Array = self._key2func[key](rows, partner=partner, mix=mix, target=target)
         return mixed
 

@@ -46,7 +46,7 @@ def main() -> None:
         cv2.setNumThreads(1)
         print(f"{date.today()}. {machine()}\n\n{TABLES[chosen[0]](**options)}", flush=True)
         return
-    given = [word for word in sys.argv[1:] if word not in TABLES]
+    given = [f"--{name.replace('_', '-')}={value}" for name, value in options.items() if value is not None]
     for number, name in enumerate(chosen):  # a process for each: what one table allocates changes the next one's times
         command = [sys.executable, *[f"-W{option}" for option in sys.warnoptions], "-m", "benchmarks", name, *given]
         printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout

@@ -10,7 +10,7 @@ import platform
 import random
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from statistics import median
@@ -57,19 +57,31 @@ def interleave(
         warm_ups: How many go before them.
         clock: Seconds; by default those of this thread's work.
     """
-    timings, order = Timings({name: [] for name in cases}), random.Random(0)
-    for turn in range(-warm_ups, rounds):
-        for name, case in order.sample(list(cases.items()), len(cases)):
-            start = clock()
-            result = case()
-            if callable(result):
-                start = clock()
-                result = result()
-            elapsed = clock() - start
-            del result  # before the next case allocates
-            if turn >= 0:
-                timings[name].append(elapsed)
+    timings = Timings({name: [] for name in cases})
+    for name, counts in turns(cases, rounds, warm_ups):
+        (elapsed,), result = measure(cases[name], clock)
+        del result  # before the next case allocates
+        if counts:
+            timings[name].append(elapsed)
     return timings
+
+
+def turns(names: Iterable[str], rounds: int, warm_ups: int) -> Iterator[tuple[str, bool]]:
+    """Give every name once a round, in an order drawn for each, and whether the round counts."""
+    order, given = random.Random(0), list(names)
+    for turn in range(-warm_ups, rounds):
+        for name in order.sample(given, len(given)):
+            yield name, turn >= 0
+
+
+def measure(case: Case, *clocks: Callable[[], float]) -> tuple[list[float], Any]:
+    """Call a case once; return what each clock advanced by, and the result."""
+    start = [clock() for clock in clocks]
+    result = case()
+    if callable(result):
+        start = [clock() for clock in clocks]
+        result = result()
+    return [clock() - begin for clock, begin in zip(clocks, start, strict=True)], result
 
 
 def table(title: str, about: str, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

@@ -110,9 +110,7 @@ def _interpreters(environments: str | None) -> dict[str, str]:
 
 
 def _together(rounds: int) -> str:
-    wanted = {name: peer for name, peer in PEERS.items() if peer.environment is None and find_spec(peer.package)}
-    cases = {name: make(_BOXES) for name, make in OURS.items()}
-    cases |= {name: peer.make(_BOXES) for name, peer in wanted.items()}
+    cases = {name: (OURS[name] if name in OURS else PEERS[name].make)(_BOXES) for name in _interpreters(None)}
     one_thread()
     t = interleave(cases, rounds)
     return table(

@@ -6,7 +6,6 @@ its input with the seconds and the page faults of so many calls. Its results are
 
 import json
 import os
-import random
 import resource
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.harness import Timings
+from benchmarks.harness import Timings, measure, turns
 from benchmarks.peers import PEERS, one_thread
 
 KEPT = {"MALLOC_TRIM_THRESHOLD_": str(2**26), "MALLOC_MMAP_THRESHOLD_": str(2**25)}
@@ -75,14 +74,13 @@ def take_turns(workers: Mapping[str, Worker], rounds: int, warm_ups: int = 5) ->
     Returns:
         Seconds by case, and the median of its page faults.
     """
-    timings, order = Timings({name: [] for name in workers}), random.Random(0)
+    timings = Timings({name: [] for name in workers})
     faults: dict[str, list[float]] = {name: [] for name in workers}
-    for turn in range(-warm_ups, rounds):
-        for name, worker in order.sample(list(workers.items()), len(workers)):
-            seconds, faulted = worker.turn()
-            if turn >= 0:
-                timings[name].append(seconds)
-                faults[name].append(faulted)
+    for name, counts in turns(workers, rounds, warm_ups):
+        seconds, faulted = workers[name].turn()
+        if counts:
+            timings[name].append(seconds)
+            faults[name].append(faulted)
     return timings, {name: median(counts) for name, counts in faults.items()}
 
 
@@ -101,20 +99,15 @@ def main(name: str, n_boxes: int, held: int) -> None:
     print(json.dumps(version), file=answers, flush=True)
     results: list[Any] = []
     for line in sys.stdin:
-        seconds, faults = [], []
+        measured = []
         for _ in range(int(line)):
-            call, start = case, (time.process_time(), _page_faults())
-            result = call()
-            if callable(result):  # it had to be prepared
-                call, start = result, (time.process_time(), _page_faults())
-                result = call()
-            seconds.append(time.process_time() - start[0])
-            faults.append(_page_faults() - start[1])
+            elapsed, result = measure(case, time.process_time, _page_faults)
+            measured.append(elapsed)
             results.append(result)
             del result
             if len(results) == held:
                 results.clear()
-        print(json.dumps([seconds, faults]), file=answers, flush=True)
+        print(json.dumps(list(zip(*measured, strict=True))), file=answers, flush=True)
 
 
 def _page_faults() -> int:

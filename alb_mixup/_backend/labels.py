@@ -108,6 +108,7 @@ def _array_like(labels: list[Any], like: Array) -> Array:
 
 
 def decode_labels(processor: Any, name: str, field: str, column: Array) -> Any:
+    """Undo `encode_labels` for one column of a pipeline's rows."""
     # Not `restore_field`: 2.0.8 would make strings of the numbers in a field of both.
     known = known_labels(processor, name)[field]
     if known.encoder is None or known.encoder.is_numerical:

@@ -65,13 +65,13 @@ def from_internal(processor: Any, rows: Array, hw: tuple[int, int]) -> tuple[Arr
     Returns:
         (M, C) coordinates in the pipeline's format, M <= N, and the M labels of each label field.
     """
-    fields = list(processor.params.label_fields or ())
-    plain = processor.default_data_name == "bboxes" and len(rows) > 0 and _keeps(processor, rows)
-    rows = processor.filter(rows, _shape(hw)) if len(rows) and not plain else rows
+    name, fields = processor.default_data_name, list(processor.params.label_fields or ())
+    plain = name == "bboxes" and len(rows) > 0 and _keeps(processor, rows)
+    if len(rows) and not plain:
+        rows = processor.filter(rows, _shape(hw))
     if len(rows) == 0:
         return np.zeros((0, 4), np.float32), {field: [] for field in fields}
     first = rows.shape[1] - len(fields)
-    name = processor.default_data_name
     labels = {field: decode_labels(processor, name, field, rows[:, first + i]) for i, field in enumerate(fields)}
     if not plain:
         return processor.check_and_convert(rows[:, :first], _shape(hw), "from"), labels
