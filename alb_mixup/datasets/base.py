@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from alb_mixup.datasets._image import image_size, read_fitted_image, read_image
-from alb_mixup.datasets._packed import PackedAnnotations
-from alb_mixup.datasets._validate import InvalidLog
+from alb_mixup.datasets.annotations.packed import PackedAnnotations
+from alb_mixup.datasets.annotations.validate import InvalidLog
+from alb_mixup.datasets.images.decode import image_size, read_fitted_image, read_image
 from alb_mixup.errors import ArgumentError
 from alb_mixup.functional.fit import Fit
 

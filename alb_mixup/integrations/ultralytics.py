@@ -18,7 +18,7 @@ from ultralytics.utils.loss import E2ELoss, v8DetectionLoss
 from ultralytics.utils.torch_utils import unwrap_model
 
 from alb_mixup import _backend
-from alb_mixup._memory import keep_freed_memory
+from alb_mixup._support.memory import keep_freed_memory
 from alb_mixup.errors import ArgumentError, SampleError
 from alb_mixup.functional.boxes import from_xyxy, to_xyxy
 from alb_mixup.integrations.torch import MixUpSchedule
