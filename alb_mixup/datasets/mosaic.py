@@ -10,7 +10,7 @@ import numpy as np
 from alb_mixup import _backend
 from alb_mixup._support import checks
 from alb_mixup._support.checks import channels, check_finite, checked_pixels
-from alb_mixup.datasets.protocols import classes_of, format_of, read, spec_of
+from alb_mixup.datasets.protocols import Sample, classes_of, format_of, read, spec_of
 from alb_mixup.errors import ArgumentError, SampleError
 from alb_mixup.functional import Array
 from alb_mixup.functional.boxes import BBOX_FORMATS, from_xyxy, to_xyxy
@@ -135,7 +135,7 @@ class MosaicDataset(Sequence[dict[str, Any]]):
         except ValueError as error:
             raise SampleError(f"dataset{indices}: A.Mosaic refuses them: {error}") from error
         image = made["image"].reshape(*self.size, *parts[0]["image"].shape[2:])
-        return {"image": image, **self._rows(np.asarray(made["bboxes"]), parts)}
+        return Sample({"image": image, **self._rows(np.asarray(made["bboxes"]), parts)}, self.bbox_format)
 
     def to_spec(self) -> dict[str, Any] | None:
         """A description in plain JSON types, from which `from_spec` builds the same; None where `dataset` has none."""

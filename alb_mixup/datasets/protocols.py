@@ -10,6 +10,28 @@ from typing import Any, Protocol, TypeGuard
 from alb_mixup.functional.fit import Fit
 
 
+class Sample(dict[str, Any]):
+    """A sample that remembers the format of its boxes, wherever it goes.
+
+    A dict like any other: `pipeline(**sample)` takes it. What reads samples one by one (`MixUp` with a list of them,
+    `plot`) need not be told the format.
+
+    Args:
+        values: The sample's targets and label fields.
+        bbox_format: Format of its `bboxes`, as `A.BboxParams` names it; None: unknown.
+
+    Attributes:
+        bbox_format: As given.
+    """
+
+    def __init__(self, values: Mapping[str, Any], bbox_format: str | None) -> None:
+        super().__init__(values)
+        self.bbox_format = bbox_format
+
+    def __reduce__(self) -> tuple[type["Sample"], tuple[dict[str, Any], str | None]]:
+        return Sample, (dict(self), self.bbox_format)
+
+
 class Samples(Protocol):
     """A sequence of samples, as it is enough for a reference: `len(samples)` and `samples[index]`.
 
@@ -102,7 +124,7 @@ def spec_of(samples: Any) -> dict[str, Any] | None:
 
 
 def format_of(samples: Any) -> str | None:
-    """Return what samples say of their boxes' format; None where they say nothing."""
+    """Return what samples, or one sample, say of their boxes' format; None where they say nothing."""
     return getattr(samples, "bbox_format", None)
 
 

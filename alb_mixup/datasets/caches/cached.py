@@ -143,7 +143,7 @@ class CachedDataset(Sequence[dict[str, Any]]):
         whole = whole or (image.shape[0], image.shape[1])
         if fit is not None and image.dtype in _PIXELS:
             image = fit.resize(image, whole)
-        return frozen({**sample, "image": image}), whole
+        return frozen(Sample({**sample, "image": image}, format_of(sample))), whole
 
     def _keep(self, key: _Key, kept: _Kept) -> tuple[_Kept, int]:
         entry = kept, size_in_bytes(kept[0])

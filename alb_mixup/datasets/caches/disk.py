@@ -15,6 +15,7 @@ from alb_mixup._support.progress import progress_bar
 from alb_mixup.datasets.base import DetectionDataset, absolute_path
 from alb_mixup.datasets.caches.cache_file import CacheFile, Stored, one_at_a_time, read_header, write
 from alb_mixup.datasets.images.decode import read_fitted_image, read_image
+from alb_mixup.datasets.protocols import Sample
 from alb_mixup.errors import ArgumentError, CacheError, ImageReadError, StaleCacheWarning, UnreadableImageWarning
 from alb_mixup.functional.fit import Fit
 
@@ -111,7 +112,8 @@ class DiskCache(Sequence[dict[str, Any]]):
             return self.dataset[number]
         image, whole = stored
         annotations = self.dataset.annotations(number)
-        return {"image": image, **_resized(annotations, self.bbox_format, whole, (image.shape[0], image.shape[1]))}
+        resized = _resized(annotations, self.bbox_format, whole, (image.shape[0], image.shape[1]))
+        return Sample({"image": image, **resized}, self.bbox_format)
 
     def fitted(self, index: int, fit: Fit) -> tuple[dict[str, Any], tuple[int, int]]:
         """The stored image with the annotations of the whole one: what `MixUp` asks for.
@@ -134,7 +136,7 @@ class DiskCache(Sequence[dict[str, Any]]):
         number, stored = self._stored(index)
         if stored is None:
             return self.dataset.fitted(number, fit)
-        return {"image": stored[0], **self.dataset.annotations(number)}, stored[1]
+        return Sample({"image": stored[0], **self.dataset.annotations(number)}, self.bbox_format), stored[1]
 
     def to_spec(self) -> dict[str, Any]:
         """A small description in plain JSON types, from which `from_spec` opens the same, or builds it."""

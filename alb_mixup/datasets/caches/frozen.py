@@ -4,6 +4,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from alb_mixup.datasets.protocols import Sample
+
 _Value = TypeVar("_Value")
 
 _OBJECT_BYTES = 64  # a number, a str, a list's slot and head: what one of them about takes
@@ -23,7 +25,8 @@ def frozen(value: _Value) -> _Value:
     elif isinstance(value, list):
         frozen_value = [item if isinstance(item, str) else frozen(item) for item in value]  # labels, as a rule
     elif isinstance(value, dict):
-        frozen_value = {key: frozen(item) for key, item in value.items()}
+        items = {key: frozen(item) for key, item in value.items()}
+        frozen_value = Sample(items, value.bbox_format) if isinstance(value, Sample) else items
     return frozen_value  # type: ignore[no-any-return]
 
 
