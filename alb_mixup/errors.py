@@ -63,3 +63,7 @@ class UnreadableImageWarning(AlbMixUpWarning):
 
 class StaleCacheWarning(AlbMixUpWarning):
     """A cache file was made of other images or with other settings, and is built anew."""
+
+
+class MissingWeightsWarning(AlbMixUpWarning):
+    """A loss that reads the boxes' weights met training targets without any."""

@@ -187,7 +187,7 @@ def test_worker_init_fn_needs_a_pipeline(monkeypatch):
     class Info:
         dataset = Subset(Dataset(), [0])
 
-    monkeypatch.setattr("alb_mixup.integrations.torch.get_worker_info", Info)
+    monkeypatch.setattr("alb_mixup.integrations.torch.datasets.get_worker_info", Info)
     with pytest.raises(ArgumentError, match=r"dataset must have an A\.Compose"):
         worker_init_fn(0)
 

@@ -143,7 +143,7 @@ def loss_inputs(model, made):
 
 def weighted_terms(model, inputs, labels):
     """Return the total and the terms of the model's weighted loss on given predictions."""
-    if not hasattr(model, "_loss_function") or not isinstance(model.loss_function, integration.partial):
+    if not hasattr(model, "_loss_function") or not isinstance(model.loss_function, integration._WeightedLoss):
         weight_loss(model)
     total, terms, _ = model.loss_function(**(inputs | {"labels": labels}))
     return total, terms
