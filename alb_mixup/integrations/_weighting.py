@@ -12,7 +12,7 @@ and there the weights are applied.
 """
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -23,6 +23,7 @@ from alb_mixup._support import checks
 from alb_mixup.errors import InstallationError, MissingWeightsWarning, SampleError
 
 RULES = ("interpolate", "scale")
+Terms = dict[str, torch.Tensor]
 _SUMS = frozenset({torch.sum, torch.mean, torch.Tensor.sum, torch.Tensor.mean})
 _LOSSES = frozenset({F.binary_cross_entropy_with_logits, F.cross_entropy, F.l1_loss, F.smooth_l1_loss})
 
@@ -104,6 +105,32 @@ class WeightedSums(TorchFunctionMode):  # type: ignore[misc, unused-ignore]
         return (terms * weights).sum() / self.norm
 
 
+def class_terms(
+    rule: str,
+    weights: torch.Tensor,
+    as_objects: Callable[[], Terms],
+    as_background: Callable[[], Terms],
+) -> Terms:
+    """Compute class terms by a rule.
+
+    Args:
+        rule: One of `RULES`.
+        weights: Those of all locations, 1 where they are background, in the one shape that the loss sums over.
+        as_objects: The stock loss.
+        as_background: The stock loss of the same locations with nothing matched.
+
+    Returns:
+        The terms of `as_objects`; those that `as_background` has too, weighted.
+    """
+    with WeightedSums(weights) as sums:
+        terms = as_objects()
+    if rule == "scale":
+        return terms
+    with WeightedSums(1 - weights, norm=sums.norm):
+        background = as_background()
+    return terms | {key: terms[key] + term for key, term in background.items()}
+
+
 def checked_rule(rule: str) -> str:
     """Return the name of a rule.
 
@@ -133,6 +160,12 @@ def weights_of(targets: Sequence[Mapping[str, Any]]) -> list[torch.Tensor] | Non
         target["boxes"].new_ones(len(target["boxes"])) if weights is None else weights
         for target, weights in zip(targets, found, strict=True)
     ]
+
+
+def of_matched(targets: Sequence[Any], indices: Sequence[Any]) -> torch.Tensor:
+    """Return the weights of what matched queries are matched to, in the queries' order."""
+    weights = weights_of(targets) or [target["boxes"].new_ones(len(target["boxes"])) for target in targets]
+    return torch.cat([each[chosen] for each, (_, chosen) in zip(weights, indices, strict=True)])
 
 
 def warn_without_weights(loss: Any, targets: Sequence[Mapping[str, Any]], collate: str) -> None:

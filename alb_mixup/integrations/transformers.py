@@ -60,11 +60,17 @@ from transformers.loss.loss_rt_detr import RTDetrForObjectDetectionLoss, RTDetrL
 
 from alb_mixup.errors import ArgumentError
 from alb_mixup.integrations._rebinding import with_names
-from alb_mixup.integrations._weighting import RULES, WeightedSums, checked_rule, warn_without_weights, weights_of
+from alb_mixup.integrations._weighting import (
+    RULES,
+    Terms,
+    WeightedSums,
+    checked_rule,
+    class_terms,
+    of_matched,
+    warn_without_weights,
+    weights_of,
+)
 from alb_mixup.integrations.torch import MixUpSchedule
-
-_Losses = dict[str, torch.Tensor]
-
 
 def weight_loss(model: Any, rule: str = "interpolate") -> None:
     """Let a detection model's training loss read `weights` from its labels; see this module for what is weighted.
@@ -138,58 +144,57 @@ class _Weighted:
 
     rule: str
 
-    def loss_boxes(self, outputs: Any, targets: Any, indices: Any, num_boxes: Any) -> _Losses:
+    def loss_boxes(self, outputs: Any, targets: Any, indices: Any, num_boxes: Any) -> Terms:
         """Sum L1 and GIoU terms."""
-        with WeightedSums(_of_matched(targets, indices), times=2):
-            terms: _Losses = super().loss_boxes(outputs, targets, indices, num_boxes)  # type: ignore[misc]
+        with WeightedSums(of_matched(targets, indices), times=2):
+            terms: Terms = super().loss_boxes(outputs, targets, indices, num_boxes)  # type: ignore[misc]
         return terms
 
-    def loss_masks(self, outputs: Any, targets: Any, indices: Any, num_boxes: Any) -> _Losses:
+    def loss_masks(self, outputs: Any, targets: Any, indices: Any, num_boxes: Any) -> Terms:
         """Sum a mask's two terms."""
-        weights, stock = _of_matched(targets, indices), super().loss_masks  # type: ignore[misc]
+        weights, stock = of_matched(targets, indices), super().loss_masks  # type: ignore[misc]
         if not len(weights):
             return stock(outputs, targets, indices, num_boxes)  # type: ignore[no-any-return]
         with WeightedSums(weights, times=2):
             return stock(outputs, targets, indices, num_boxes)  # type: ignore[no-any-return]
 
-    def loss_labels(self, *args: Any) -> _Losses:
+    def loss_labels(self, *args: Any) -> Terms:
         """Sum the class terms: cross-entropy, focal loss or IA-BCE."""
         return self._class_terms(super().loss_labels, *args)  # type: ignore[misc]
 
-    def loss_labels_vfl(self, *args: Any) -> _Losses:
+    def loss_labels_vfl(self, *args: Any) -> Terms:
         """Sum the varifocal class terms of RT-DETR and D-FINE."""
         return self._class_terms(super().loss_labels_vfl, *args)  # type: ignore[misc]
 
-    def loss_labels_mal(self, *args: Any) -> _Losses:
+    def loss_labels_mal(self, *args: Any) -> Terms:
         """Sum the matching-aware class terms of DEIMv2."""
         return self._class_terms(super().loss_labels_mal, *args)  # type: ignore[misc]
 
-    def loss_local(self, outputs: Any, targets: Any, indices: Any, num_boxes: Any) -> _Losses:
+    def loss_local(self, outputs: Any, targets: Any, indices: Any, num_boxes: Any) -> Terms:
         """Sum FGL and DDF of D-FINE and DEIMv2, whose matched terms are multiplied by the IoU: here, by w · IoU."""
-        weights = _of_matched(targets, indices)
+        weights = of_matched(targets, indices)
 
         def weighted(predicted: torch.Tensor, boxes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             iou, union = box_iou(predicted, boxes)
             return iou * weights, union
 
         stock = super().loss_local.__func__  # type: ignore[misc]
-        terms: _Losses = with_names(stock, box_iou=weighted)(self, outputs, targets, indices, num_boxes)
+        terms: Terms = with_names(stock, box_iou=weighted)(self, outputs, targets, indices, num_boxes)
         return terms
 
     def _class_terms(
-        self: Any, stock: Callable[..., _Losses], outputs: Any, targets: Any, indices: Any, num_boxes: Any
-    ) -> _Losses:
+        self: Any, stock: Callable[..., Terms], outputs: Any, targets: Any, indices: Any, num_boxes: Any
+    ) -> Terms:
         """Call a stock class loss with the queries' weights, and once more for what they are as background."""
         weights = torch.ones_like(outputs["logits"][..., 0], dtype=torch.float32)
-        weights[self._get_source_permutation_idx(indices)] = _of_matched(targets, indices).float()
-        with WeightedSums(self._as_summed(weights, outputs)) as sums:
-            terms = stock(outputs, targets, indices, num_boxes)
-        if self.rule == "interpolate":
-            unmatched = [(query[:0], target[:0]) for query, target in indices]
-            with WeightedSums(self._as_summed(1 - weights, outputs), norm=sums.norm):
-                background = stock(outputs, targets, unmatched, num_boxes)
-            terms = {key: term + background[key] for key, term in terms.items()}
-        return terms
+        weights[self._get_source_permutation_idx(indices)] = of_matched(targets, indices).float()
+        unmatched = [(query[:0], target[:0]) for query, target in indices]
+        return class_terms(
+            self.rule,
+            self._as_summed(weights, outputs),
+            lambda: stock(outputs, targets, indices, num_boxes),
+            lambda: stock(outputs, targets, unmatched, num_boxes),
+        )
 
     def _as_summed(self, weights: torch.Tensor, outputs: Any) -> torch.Tensor:
         """Return weights (B, Q) of queries in the shape over which the class loss sums."""
@@ -202,12 +207,6 @@ class _WeightedText(_Weighted):
     def _as_summed(self, weights: torch.Tensor, outputs: Any) -> torch.Tensor:
         logits = outputs["logits"]
         return weights[..., None].expand_as(logits).masked_select(outputs["text_mask"].expand_as(logits))
-
-
-def _of_matched(targets: Sequence[Any], indices: Sequence[Any]) -> torch.Tensor:
-    """Return the weights of what matched queries are matched to, in the queries' order."""
-    weights = weights_of(targets) or [target["boxes"].new_ones(len(target["boxes"])) for target in targets]
-    return torch.cat([each[chosen] for each, (_, chosen) in zip(weights, indices, strict=True)])
 
 
 _CRITERIA: dict[Callable[..., Any], Any] = {

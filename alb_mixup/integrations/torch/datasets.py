@@ -89,15 +89,15 @@ def _weight_fields(pipeline: Any) -> list[str]:
     """Return the label fields of a pipeline's boxes that hold weights: those of its MixUps, and the usual one."""
     processor = pipeline.processors.get("bboxes")
     fields = (processor.params.label_fields if processor else None) or ()
-    mixups = [part for part in _parts(pipeline) if isinstance(part, MixUp)]
+    mixups = [part for part in parts_of(pipeline) if isinstance(part, MixUp)]
     return [field for field in fields if field in {"mixup_weight", *(mixup.weight_field for mixup in mixups)}]
 
 
-def _parts(transform: Any) -> Iterator[Any]:
+def parts_of(transform: Any) -> Iterator[Any]:
     """Yield a transform and what it is composed of."""
     yield transform
     for part in getattr(transform, "transforms", ()):
-        yield from _parts(part)
+        yield from parts_of(part)
 
 
 def worker_init_fn(worker_id: int) -> None:
