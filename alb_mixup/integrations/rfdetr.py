@@ -89,7 +89,7 @@ def train(
             f"model must be one for detection or segmentation, got {type(model).__name__}: a mix has the keypoints of "
             "two images, which its targets do not hold; train it without a pipeline"
         )
-    with _modules(partial(_weighted_module, rule), partial(MixUpDataModule, pipeline, schedule)):
+    with _modules(partial(_MixUpModelModule, rule, schedule), partial(MixUpDataModule, pipeline, schedule)):
         model.train(**settings)
 
 
@@ -152,12 +152,6 @@ class MixUpDataModule(RFDETRDataModule):  # type: ignore[misc, unused-ignore]
             )
         data._transforms = _Mixed(*self._mixing, _class_names(data), data._transforms)
 
-    def on_train_epoch_start(self) -> None:
-        """Tell the schedule the epoch."""
-        _, schedule = self._mixing
-        if schedule is not None:
-            schedule.set_epoch(self.trainer.current_epoch)
-
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """Augment on the GPU, which drops boxes and labels alone: labels number the boxes meanwhile."""
         samples, targets = batch
@@ -180,7 +174,9 @@ class _Mixed:
         transforms: rfdetr's, of an image and a target, or None.
     """
 
-    def __init__(self, pipeline: Any, schedule: MixUpSchedule | None, names: Mapping[int, str], transforms: Any) -> None:
+    def __init__(
+        self, pipeline: Any, schedule: MixUpSchedule | None, names: Mapping[int, str], transforms: Any
+    ) -> None:
         self._given: list[dict[str, Any]] = []
         self._mixed, self._transforms = TransformedDataset(self._given, pipeline, schedule), transforms
         self._names, self._labels = dict(names), {name: label for label, name in names.items()}
@@ -256,7 +252,9 @@ class _WeightedCriterion(SetCriterion):  # type: ignore[misc, unused-ignore]
         unmatched = [(query[:0], target[:0]) for query, target in indices]
         return class_terms(self.rule, weights, whole, partial(stock, unmatched, num_boxes, log=False))
 
-    def loss_boxes(self, outputs: Any, targets: Any, indices: Any, num_boxes: Any, matched_targets: Any = None) -> Terms:
+    def loss_boxes(
+        self, outputs: Any, targets: Any, indices: Any, num_boxes: Any, matched_targets: Any = None
+    ) -> Terms:
         """Sum L1 and GIoU terms."""
         stock = partial(super().loss_boxes, outputs, targets, indices, num_boxes, matched_targets)
         return self._of_pairs(stock, targets, indices)
@@ -296,10 +294,19 @@ def _class_names(data: Any) -> dict[int, str]:
     return {label: categories[number] for label, number in labels.items()} if labels else categories
 
 
-def _weighted_module(rule: str, *configs: Any) -> Any:
-    module = RFDETRModelModule(*configs)
-    weight_loss(module, rule)
-    return module
+class _MixUpModelModule(RFDETRModelModule):  # type: ignore[misc, unused-ignore]
+    """rfdetr's model and criterion, with weights in it, which tells the schedule the epoch."""
+
+    def __init__(self, rule: str, schedule: MixUpSchedule | None, model_config: Any, train_config: Any) -> None:
+        super().__init__(model_config, train_config)
+        weight_loss(self, rule)
+        self._schedule = schedule
+
+    def on_train_epoch_start(self) -> None:
+        """Set the epoch before the workers draw its first batch."""
+        if self._schedule is not None:
+            self._schedule.set_epoch(self.trainer.current_epoch)
+        super().on_train_epoch_start()
 
 
 @contextmanager

@@ -35,7 +35,7 @@ know of isolates weighting at a fixed λ: whether it pays is for your data to sa
 """
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -71,6 +71,7 @@ from alb_mixup.integrations._weighting import (
     weights_of,
 )
 from alb_mixup.integrations.torch import MixUpSchedule
+
 
 def weight_loss(model: Any, rule: str = "interpolate") -> None:
     """Let a detection model's training loss read `weights` from its labels; see this module for what is weighted.

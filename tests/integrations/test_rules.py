@@ -13,6 +13,8 @@ from alb_mixup.errors import ArgumentError, MissingWeightsWarning, SampleError  
 from tests.integrations.detectors.table import detectors, spread  # noqa: E402
 
 CASES = [pytest.param(each, rule, id=f"{each}-{rule}") for each in detectors() for rule in each.rules]
+
+
 @pytest.fixture(autouse=True, scope="module")
 def _one_thread():
     """Models this small are slower on several threads, much so beside other tests."""
