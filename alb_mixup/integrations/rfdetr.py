@@ -6,19 +6,19 @@ train(model, pipeline, dataset_dir="dataset", epochs=50)  # for model.train(data
 ```
 
 The training set is rfdetr's own, in COCO's or YOLO's layout. Its samples go through the pipeline before rfdetr resizes,
-augments and normalizes them, with class names as labels: those of MixUp's reference are the same names. Validation is left
-alone.
+augments and normalizes them, with class names as labels: those of MixUp's reference are the same names. Validation is
+left alone.
 
 **What is weighted.** With w the weight of the box that a query is matched to: L1, GIoU and mask terms are multiplied by
-w; the class term is w · (its loss as an object) + (1 - w) · (its loss as background) with `rule="interpolate"`, w · (its
-loss as an object) with `rule="scale"`. Unmatched queries stay at 1, and auxiliary and encoder outputs are weighted as
-the last layer's are. The matcher knows no weights.
+w; the class term is w · (its loss as an object) + (1 - w) · (its loss as background) with `rule="interpolate"`, and w ·
+(its loss as an object) with `rule="scale"`. Unmatched queries stay at 1, and auxiliary and encoder outputs are weighted
+as the last layer's are. The matcher knows no weights.
 
-**What normalizes.** What the stock criterion divides by, the number of boxes times groups, which no weight changes. With
-all weights 1, or none given, the losses are the stock ones to the bit.
+**What normalizes.** What the stock criterion divides by, the number of boxes times groups, which no weight changes.
+With all weights 1, or none given, the losses are the stock ones to the bit.
 
-**What is not.** Keypoint models and shards (`dataset_file="webdataset"`) are refused. On CUDA, a compiled model's losses
-of all layers are computed one layer after the other, as rfdetr does for any criterion that is not its own.
+**What is not.** Keypoint models and shards (`dataset_file="webdataset"`) are refused. On CUDA, the losses of a compiled
+model's layers are computed one layer after the other, as rfdetr does for any criterion that is not its own.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -184,8 +184,8 @@ class _Mixed:
         mixups = [part for part in parts_of(pipeline) if isinstance(part, MixUp)]
         for name in {name for mixup in mixups for name in classes_of(mixup.reference) or ()} - self._labels.keys():
             raise ArgumentError(
-                f"classes of MixUp's reference must be of the training set's {sorted(self._labels)}, got {name!r}: give "
-                "both the same names"
+                f"classes of MixUp's reference must be of the training set's {sorted(self._labels)}, got {name!r}: "
+                "give both the same names"
             )
         self._weight_field = next((mixup.weight_field for mixup in mixups if mixup.weight_field), "mixup_weight")
 
@@ -246,7 +246,7 @@ class _WeightedCriterion(SetCriterion):  # type: ignore[misc, unused-ignore]
         stock = partial(super().loss_labels, outputs, targets)
         whole = partial(stock, indices, num_boxes, log, matched_targets)
         if not self._weighted:
-            return whole()
+            return whole()  # type: ignore[no-any-return, unused-ignore]
         weights = torch.ones_like(outputs["pred_logits"][..., 0], dtype=torch.float32)
         weights[self._get_src_permutation_idx(indices)] = of_matched(targets, indices).float()
         unmatched = [(query[:0], target[:0]) for query, target in indices]
@@ -267,9 +267,9 @@ class _WeightedCriterion(SetCriterion):  # type: ignore[misc, unused-ignore]
     def _of_pairs(self, stock: Any, targets: Any, indices: Any) -> Terms:
         weights = of_matched(targets, indices) if self._weighted else ()
         if not len(weights):
-            return stock()  # type: ignore[no-any-return]
+            return stock()  # type: ignore[no-any-return, unused-ignore]
         with WeightedSums(weights, times=2):
-            return stock()  # type: ignore[no-any-return]
+            return stock()  # type: ignore[no-any-return, unused-ignore]
 
 
 def _mask_loss() -> Any:
