@@ -197,10 +197,9 @@ class MixUp(_backend.MixTransform):
         self._warned_of_fill = False
         self._available_keys |= {self.metadata_key, self.index_key}  # so that A.Compose(strict=True) lets them pass
 
-    @property
-    def targets_as_params(self) -> list[str]:
-        """What a call must bring besides its targets: the samples, where none are held."""
-        return _backend.required_keys([] if self._held.samples is not None else [self.metadata_key])
+    def sample_keys(self) -> list[str]:
+        """Name the key of the samples that come with a call, where none are held."""
+        return [] if self._held.samples is not None else [self.metadata_key]
 
     # Drawing
 
