@@ -5,6 +5,8 @@ from typing import Any
 
 import albumentations as A
 
+from alb_mixup import _backend
+
 
 def detection_pipeline(transforms: Sequence[Any], bbox_format: str, seed: int | None = None) -> A.Compose:
     """Build the stock pipeline for samples of this package's datasets.
@@ -18,8 +20,8 @@ def detection_pipeline(transforms: Sequence[Any], bbox_format: str, seed: int | 
         `A.Compose` with the label fields `labels` and `mixup_weight`; its transforms remember the last record
         (`get_applied_params()`).
     """
-    return A.Compose(
-        list(transforms),
+    return _backend.compose(
+        transforms,
         bbox_params=A.BboxParams(bbox_format, label_fields=["labels", "mixup_weight"]),
         seed=seed,
         save_applied_params=True,
