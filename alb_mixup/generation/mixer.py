@@ -1,5 +1,6 @@
 """The outputs of a plan, one by one: mixed, encoded, written."""
 
+import warnings
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -7,6 +8,7 @@ import cv2
 import numpy as np
 
 from alb_mixup import _backend
+from alb_mixup.errors import ImageReadError, UnreadableImageWarning
 from alb_mixup.functional.boxes import to_xyxy
 from alb_mixup.generation.destination import Destination
 from alb_mixup.generation.layouts import WrittenImage
@@ -16,13 +18,15 @@ from alb_mixup.transforms.pipeline import detection_pipeline
 
 _DIGITS = 6
 _TARGETS = {"image", "bboxes", "labels", "mixup_weight"}
+_REDRAWS = 100  # partners that are tried where unreadable ones are skipped
 
 
 class Output(NamedTuple):
     """One mix, ready to be written.
 
     Attributes:
-        record: JSON types: `number`, `files`, and what `WrittenImage` and the manifest hold of it.
+        record: JSON types: `number`, `files`, and what `WrittenImage` and the manifest hold of it. Of an output that
+            was skipped: `number`, no files, `primary`, and as `skipped` why.
         files: Contents by path below the destination.
     """
 
@@ -39,16 +43,36 @@ class Mixer:
 
     def __init__(self, plan: Plan) -> None:
         self._plan, self._layout = plan, plan.layout()
-        self._mixup = MixUp(plan.dataset, alpha=plan.alpha, fit_mode=plan.fit_mode, p=1.0)
+        self._mixup = MixUp(
+            plan.dataset,
+            alpha=plan.alpha,
+            ratio_range=plan.ratio_range,
+            fit_mode=plan.fit_mode,
+            min_weight=plan.min_weight,
+            max_redraws=_REDRAWS if plan.on_unreadable == "skip" else 0,
+            p=1.0,
+        )
         self._pipeline = detection_pipeline([self._mixup], plan.dataset.bbox_format)
         self._class_ids = {name: number for number, name in enumerate(plan.dataset.classes)}
 
     def make(self, number: int) -> Output:
-        """Make one output.
+        """Make one output, or skip it where the plan says so: its record follows from the plan and the images alone.
 
         Raises:
             ImageReadError: One of its two images cannot be read.
         """
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UnreadableImageWarning)  # each is a primary too, and told of there
+                return self._made(number)
+        except ImageReadError as error:
+            if self._plan.on_unreadable == "stop":
+                raise
+            primary = self._source(number % len(self._plan.dataset))
+            reason = str(error).replace(f"{self._plan.dataset.root.as_posix()}/", "")
+            return Output({"number": number, "files": [], "primary": primary, "skipped": reason}, {})
+
+    def _made(self, number: int) -> Output:
         plan, dataset = self._plan, self._plan.dataset
         variant, row = divmod(number, len(dataset))
         seed = int(np.random.SeedSequence((plan.seed, row, variant)).generate_state(1, np.uint64)[0])

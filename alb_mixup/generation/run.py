@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import os
+import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 from alb_mixup._support import checks
 from alb_mixup._support.progress import progress_bar
 from alb_mixup.datasets import DetectionDataset
-from alb_mixup.errors import AlbMixUpError, ArgumentError, OutputError
+from alb_mixup.errors import AlbMixUpError, ArgumentError, OutputError, UnreadableImageWarning
 from alb_mixup.generation.destination import WORK, Destination, Folder
 from alb_mixup.generation.layouts import Layout
 from alb_mixup.generation.mixer import Writer, written_image
@@ -22,7 +23,7 @@ from alb_mixup.generation.pool import run_in_workers
 
 PLAN = f"{WORK}/plan.json"  # in the destination
 
-_MANIFEST = "manifest.csv"
+_MANIFEST, _SKIPPED = "manifest.csv", "skipped.csv"
 
 # Makes and writes the outputs of these numbers, each by a `Writer`; returns their records as they are done.
 Engine = Callable[[list[int]], Generator[dict[str, Any], None, None]]
@@ -41,6 +42,10 @@ def generate(
     image_format: str = "jpg",
     quality: int = 95,
     drop_weights: bool = False,
+    ratio_range: tuple[float, float] | None = None,
+    min_weight: float = 0.0,
+    val: str | os.PathLike[str] | None = None,
+    on_unreadable: str = "stop",
     progress: bool = True,
 ) -> Path:
     """Mix a dataset with itself and write the mixes as a dataset, which `open_dataset` reads, weights included.
@@ -64,7 +69,13 @@ def generate(
         image_format: "jpg" or "png".
         quality: Of JPEG, 0 to 100.
         drop_weights: Write no weights, for readers that accept none: Ultralytics refuses a 6th column. VOC corners
-            are whole pixels then.
+            are whole pixels then. What reads no weights takes a faint object for a whole one: keep λ near one half with
+            `ratio_range`, or drop such boxes with `min_weight`.
+        ratio_range: As for `MixUp`.
+        min_weight: As for `MixUp`: boxes of a smaller weight are not written.
+        val: Of "yolo": a folder of validation images, or a file that lists them, which the data.yaml names.
+        on_unreadable: "stop" raises where an image cannot be read. "skip" mixes the others alone: an
+            `UnreadableImageWarning` says how many mixes are left out, `skipped.csv` which.
         progress: Show a bar, where tqdm is installed.
 
     Returns:
@@ -73,10 +84,24 @@ def generate(
     Raises:
         ArgumentError: An argument breaks its constraint.
         OutputError: `destination` holds something else, or cannot be written. What is written stays.
-        ImageReadError: An image cannot be read.
+        ImageReadError: An image cannot be read, and `on_unreadable` is "stop".
         WorkerError: A worker was killed.
     """
-    plan = Plan(dataset, output_format, multiplier, seed, alpha, fit_mode, image_format, quality, drop_weights)
+    plan = Plan(
+        dataset,
+        output_format=output_format,
+        multiplier=multiplier,
+        seed=seed,
+        alpha=alpha,
+        fit_mode=fit_mode,
+        image_format=image_format,
+        quality=quality,
+        drop_weights=drop_weights,
+        ratio_range=ratio_range,
+        min_weight=min_weight,
+        val=None if val is None else os.path.abspath(val),
+        on_unreadable=on_unreadable,
+    )
     check_workers(workers)
     folder = Folder(destination)
 
@@ -115,6 +140,7 @@ def carry_out(plan: Plan, destination: Destination, engine: Engine, progress: bo
         if not destination.holds(_MANIFEST):
             _complete(destination, plan, engine, progress)
         destination.clear()
+        _tell_of_skipped(destination, plan)
     except AlbMixUpError:
         raise
     except OSError as error:
@@ -155,15 +181,41 @@ def _complete(destination: Destination, plan: Plan, engine: Engine, progress: bo
                 done, "mixing", total=len(plan), initial=len(plan) - len(missing), shown=progress
             ):
                 journal.add(record)
-        for path, pieces in layout.index_files(lambda: map(written_image, journal)):
+        skipped = [record for record in journal if "skipped" in record]
+        for path, pieces in layout.index_files(lambda: map(written_image, _made(journal))):
             destination.write(path, (piece.encode() for piece in pieces))
-        destination.write(_MANIFEST, _manifest(layout, journal))  # the last: with it the set is finished
+        if skipped:
+            rows = ([record["number"], record["primary"], record["skipped"]] for record in skipped)
+            destination.write(_SKIPPED, _csv(["number", "primary", "reason"], rows))
+        destination.write(_MANIFEST, _manifest(layout, _made(journal)))  # the last: with it the set is finished
+
+
+def _made(records: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    return (record for record in records if "skipped" not in record)
+
+
+def _tell_of_skipped(destination: Destination, plan: Plan) -> None:
+    """Warn of the mixes that are left out, also where another run left them out."""
+    text = destination.read(_SKIPPED)
+    if text is None:
+        return
+    rows = list(csv.DictReader(io.StringIO(text.decode(errors="surrogateescape"), newline="")))
+    warnings.warn(
+        f"{len(rows)} of {len(plan)} mixes are left out, for their images cannot be read ({_SKIPPED} has them all): "
+        f"{rows[0]['reason']}",
+        UnreadableImageWarning,
+        stacklevel=4,
+    )
 
 
 def _manifest(layout: Layout, records: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:
     """The manifest as CSV: the image below the destination, λ, the two source images below the dataset's root."""
     rows = ([f"{layout.images}/{r['name']}", r["ratio"], r["primary"], r["partner"]] for r in records)
-    for row in chain([["image", "ratio", "primary", "partner"]], rows):
+    return _csv(["image", "ratio", "primary", "partner"], rows)
+
+
+def _csv(header: list[str], rows: Iterable[list[Any]]) -> Iterator[bytes]:
+    for row in chain([header], rows):
         line = io.StringIO()
         csv.writer(line, lineterminator="\n").writerow(row)
         yield line.getvalue().encode(errors="surrogateescape")  # file names of any bytes

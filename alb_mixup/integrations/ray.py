@@ -79,6 +79,8 @@ def generate(
         ImageReadError: An image cannot be read.
         WorkerError: Ray gave up, such as over a cluster that is gone.
     """
+    if settings.get("val") is not None:
+        settings["val"] = os.path.abspath(settings["val"])
     plan = Plan(dataset, **settings)
     check_workers(workers)
     place = _place(os.fspath(destination))
