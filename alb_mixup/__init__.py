@@ -1,9 +1,7 @@
 """MixUp for object detection as an Albumentations transform, boxes and their weights included."""
 
-from alb_mixup._support import interrupt as _interrupt
-
-_interrupt.end_at_once()  # until the command line takes over; in anybody else's program, nothing
-
+# First, so that in our own program Ctrl-C is one line while all else is imported.
+from alb_mixup._support import interrupt as _interrupt  # noqa: F401
 from alb_mixup._version import __version__
 from alb_mixup.datasets import (
     CachedDataset,

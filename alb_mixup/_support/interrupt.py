@@ -1,7 +1,7 @@
 """Ctrl-C before and after the command line's own `try`: one line there as well.
 
-Importing takes a second, in which people press Ctrl-C too. So this is the first that `alb_mixup` imports; in a program
-of anybody else it does nothing.
+Importing takes a second, in which people press Ctrl-C too. So this is the first module that `alb_mixup` imports, and it
+acts when it is imported; in anybody else's program it does nothing.
 """
 
 import os
@@ -13,7 +13,7 @@ from pathlib import Path
 EXIT_CODE = 130  # what shells expect of a program that SIGINT ends
 
 
-def end_at_once() -> None:
+def _end_at_once() -> None:
     """Let Ctrl-C end `alb-mixup` with one line, from here on: nothing is under way that could be left half done."""
     if _in_program() and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, lambda *_: _end())
@@ -49,3 +49,6 @@ def _in_program() -> bool:
 def _end() -> None:
     os.write(2, b"alb-mixup: interrupted\n")
     os._exit(EXIT_CODE)
+
+
+_end_at_once()

@@ -3,6 +3,7 @@
 import argparse
 import json
 
+from alb_mixup.cli.parser import SOURCE, add_reading
 from alb_mixup.cli.source import open_source
 from alb_mixup.view.report import as_json, report
 from alb_mixup.view.survey import survey
@@ -31,6 +32,16 @@ keys of --json (new ones may come, none will go or change):
   invalid                     list of {"file", "object", "reason"}; object is a position in the file, or null
   unreadable                  list of {"file", "reason"}: images
 """
+
+
+def add(command: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    command.add_argument("src", metavar="SRC", help=SOURCE)
+    add_reading(command)
+    command.add_argument(
+        "--pixels", action="store_true", help="decode every image, rather than its header and its end alone"
+    )
+    command.add_argument("--json", action="store_true", help="print the report as JSON, whose keys are below")
 
 
 def run(arguments: argparse.Namespace) -> tuple[str, int]:

@@ -14,6 +14,7 @@ from alb_mixup._support import checks
 from alb_mixup._support.files import write_whole
 from alb_mixup._support.progress import progress_bar
 from alb_mixup._support.text import counted
+from alb_mixup.cli.parser import SOURCE, add_mixing, add_reading, whole
 from alb_mixup.cli.source import open_source, tell_of_invalid
 from alb_mixup.datasets import DetectionDataset, sample_dataset
 from alb_mixup.errors import ArgumentError, DatasetError, ImageReadError
@@ -30,6 +31,28 @@ examples:
   alb-mixup preview datasets/dogs --split train -n 9 -o dogs.png
   alb-mixup preview datasets/dogs --ratio-range 0.45 0.55 --fit-mode cover
 """
+
+
+def add(command: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    command.add_argument("src", nargs="?", metavar="SRC", help=f"{SOURCE} (default: the images inside the package)")
+    add_reading(command)
+    command.add_argument(
+        "-n",
+        type=whole(1, MOST),
+        default=16,
+        metavar="N",
+        help=f"mixes, each drawn with its two originals, up to {MOST} (default: 16)",
+    )
+    command.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("mixup-preview.png"),
+        metavar="PNG",
+        help="file to write, or to write anew (default: mixup-preview.png)",
+    )
+    add_mixing(command)
 
 
 def run(arguments: argparse.Namespace) -> tuple[str, int]:

@@ -10,7 +10,7 @@ from alb_mixup.errors import OutputError
 
 PIPE_CLOSED = 141  # what shells expect of a program that SIGPIPE ends
 # What stands for our own symbols where the terminal's encoding lacks one of them.
-_PLAIN = str.maketrans({"█": "#", "×": "x", "λ": "lambda", "α": "alpha", "…": "...", "–": "-", "→": "->"})  # noqa: RUF001
+_PLAIN = str.maketrans({"█": "#", "×": "x", "λ": "lambda", "α": "alpha", "…": "...", "–": "-", "→": "->"})
 
 
 class OutputClosed(Exception):  # noqa: N818  (no error: whoever read has read enough)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import cv2
+import numpy as np
 
 from alb_mixup import _backend
 from alb_mixup._support import checks
@@ -15,6 +16,7 @@ from alb_mixup.functional.geometry import FIT_MODES
 from alb_mixup.generation.layouts import LAYOUTS, Layout
 
 IMAGE_FORMATS = ("jpg", "png")
+FAINT = 0.1  # share of the pixels below which an object can hardly be seen
 ON_UNREADABLE = ("stop", "skip")
 
 
@@ -89,6 +91,18 @@ class Plan:
 
     def __len__(self) -> int:
         return self.multiplier * len(self.dataset)
+
+    def faint_share(self) -> float:
+        """The share of mixes in which one of the two images can hardly be seen, and its boxes stay nevertheless."""
+        if self.min_weight >= FAINT:
+            return 0.0
+        bounds = checks.ratio_range(self.ratio_range)
+        if bounds is not None:
+            low, high = bounds
+            faint = max(0.0, min(high, FAINT) - low) + max(0.0, high - max(low, 1 - FAINT))
+            return faint / (high - low) if high > low else float(not FAINT <= low <= 1 - FAINT)
+        ratios = np.random.default_rng(0).beta(*checks.beta_parameters(self.alpha), size=100_000)
+        return float(np.mean((ratios < FAINT) | (ratios > 1 - FAINT)))
 
     def layout(self) -> Layout:
         """How the set is laid out."""

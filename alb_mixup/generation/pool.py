@@ -1,5 +1,6 @@
 """Work spread over processes that die with their parent, and whose death is noticed."""
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -8,7 +9,7 @@ from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
-from multiprocessing import connection
+from multiprocessing import connection, resource_tracker
 from typing import Any, TypeVar
 
 import cv2
@@ -43,12 +44,16 @@ def run_in_workers(
     pool = ProcessPoolExecutor(workers, context, initializer=_start, initargs=(build, arguments))
     waiting = iter(tasks)
     try:
-        pending: set[Future[_Result]] = {pool.submit(_carry_out, task) for task in islice(waiting, _AHEAD * workers)}
+        with _interrupts_held():  # handing out tasks starts workers
+            pending: set[Future[_Result]] = {
+                pool.submit(_carry_out, task) for task in islice(waiting, _AHEAD * workers)
+            }
         while pending:
             done, pending = wait(pending, return_when=FIRST_COMPLETED)
             for future in done:
                 yield future.result()
-            pending |= {pool.submit(_carry_out, task) for task in islice(waiting, len(done))}
+            with _interrupts_held():
+                pending |= {pool.submit(_carry_out, task) for task in islice(waiting, len(done))}
     except BrokenProcessPool as error:
         raise WorkerError(
             f"workers must live until their work is done, got one of {workers} that ended by itself (killed, or out of "
@@ -57,6 +62,23 @@ def run_in_workers(
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _interrupts_held() -> Generator[None, None, None]:
+    """Let Ctrl-C wait: a process started meanwhile inherits that, and says nothing while it imports.
+
+    Otherwise each would end with a traceback of its own; only later does `_start` ignore Ctrl-C there.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    resource_tracker.ensure_running()  # it lets signals through again when it starts (before Python 3.12)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _start(build: Callable[..., Callable[[Any], Any]], arguments: tuple[Any, ...]) -> None:

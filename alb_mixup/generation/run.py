@@ -14,15 +14,16 @@ from typing import Any
 from alb_mixup._support import checks
 from alb_mixup._support.progress import progress_bar
 from alb_mixup.datasets import DetectionDataset
-from alb_mixup.errors import AlbMixUpError, ArgumentError, OutputError, UnreadableImageWarning
+from alb_mixup.errors import AlbMixUpError, ArgumentError, HardLabelsWarning, OutputError, UnreadableImageWarning
 from alb_mixup.generation.destination import WORK, Destination, Folder
 from alb_mixup.generation.layouts import Layout
 from alb_mixup.generation.mixer import Writer, written_image
-from alb_mixup.generation.plan import Plan
+from alb_mixup.generation.plan import FAINT, Plan
 from alb_mixup.generation.pool import run_in_workers
 
 PLAN = f"{WORK}/plan.json"  # in the destination
 
+_NOTABLE = 0.001  # share of mixes that is worth a warning
 _MANIFEST, _SKIPPED = "manifest.csv", "skipped.csv"
 
 # Makes and writes the outputs of these numbers, each by a `Writer`; returns their records as they are done.
@@ -86,6 +87,10 @@ def generate(
         OutputError: `destination` holds something else, or cannot be written. What is written stays.
         ImageReadError: An image cannot be read, and `on_unreadable` is "stop".
         WorkerError: A worker was killed.
+
+    Examples:
+        >>> import alb_mixup
+        >>> alb_mixup.generate(alb_mixup.sample_dataset(), "mixed", multiplier=2)  # doctest: +SKIP
     """
     plan = Plan(
         dataset,
@@ -135,6 +140,7 @@ def carry_out(plan: Plan, destination: Destination, engine: Engine, progress: bo
         OutputError: `destination` holds something else, or cannot be written.
         AlbMixUpError: What the engine raises.
     """
+    _warn_of_hard_labels(plan)
     try:
         _claim(destination, plan)
         if not destination.holds(_MANIFEST):
@@ -148,6 +154,17 @@ def carry_out(plan: Plan, destination: Destination, engine: Engine, progress: bo
             f"destination must be a folder that can be written, got {destination}: {error.strerror or error}; what "
             "is there is whole, and the same call goes on from it when this is mended"
         ) from error
+
+
+def _warn_of_hard_labels(plan: Plan) -> None:
+    share = plan.faint_share() if plan.drop_weights else 0.0
+    if share >= _NOTABLE:
+        warnings.warn(
+            f"drop_weights=True makes whole objects of faint ones: one image has a share below {FAINT:g} in "
+            f"{share:.1%} of the mixes; take ratio_range=(0.45, 0.55), or min_weight=0.3",
+            HardLabelsWarning,
+            stacklevel=4,
+        )
 
 
 def _claim(destination: Destination, plan: Plan) -> None:

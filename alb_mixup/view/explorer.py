@@ -9,7 +9,6 @@ import base64
 import io
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +53,7 @@ def explore(dataset: Sequence[Mapping[str, Any]]) -> Explorer:
     Raises:
         ArgumentError: `dataset` holds nothing.
         SampleError: The first samples cannot be mixed or drawn.
-        InstallationError: ipywidgets or matplotlib is missing.
+        InstallationError: `ipywidgets` or `matplotlib` is missing.
 
     Examples:
         >>> import alb_mixup
@@ -76,7 +75,7 @@ def mix_pair(
     Args:
         primary: Dict of `image`, `bboxes`, `labels` and, if it has them, `mixup_weight`.
         partner: The same, in the same box format.
-        ratio: λ in [0, 1], the primary's share.
+        ratio: The primary's share λ in [0, 1].
         fit_mode: As for `MixUp`.
         bbox_format: Format of the boxes in and out. None: as the primary says, else "pascal_voc".
 
@@ -97,7 +96,7 @@ def mix_pair(
         True
     """
     bbox_format = bbox_format or format_of(primary) or "pascal_voc"
-    reference = [like(partner, partner | {"of_partner": [1] * len(partner["bboxes"])})]
+    reference = [like(partner, {**partner, "of_partner": [1] * len(partner["bboxes"])})]
     mixup = MixUp(reference, ratio_range=(ratio, ratio), fit_mode=fit_mode, p=1.0)
     ones = np.ones(len(primary["bboxes"]), np.float32)
     sample = {"mixup_weight": ones, **primary, "of_partner": [0] * len(ones)}
@@ -110,7 +109,7 @@ def beta_density(ratios: ArrayLike, alpha: float) -> NDArray[np.float64]:
 
     Args:
         ratios: Values of λ between 0 and 1, both excluded.
-        alpha: α, positive.
+        alpha: Positive.
 
     Returns:
         The density at each of them, float64.
@@ -224,7 +223,7 @@ def draw_density(ax: Axes, alpha: float, ratio: float | None = None) -> None:
 
     Args:
         ax: Where to draw.
-        alpha: α, positive.
+        alpha: Positive.
         ratio: Where to draw the line; None: nowhere.
     """
     x = np.linspace(0.005, 0.995, 199)

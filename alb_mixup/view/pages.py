@@ -21,6 +21,7 @@ from alb_mixup.view.plot import (
     draw,
     draw_tags,
     file_title,
+    font_families,
     read_scene,
     require_matplotlib,
 )
@@ -52,7 +53,7 @@ class MixTriple(NamedTuple):
         primary: The sample that went in.
         partner: The sample that was drawn from the reference.
         mixed: The sample that came out; with `of_partner`, as `plot` takes it, the partner's boxes are dashed.
-        ratio: λ in [0, 1], the primary's share.
+        ratio: The primary's share λ in [0, 1].
         primary_name: Short name of the primary, such as its file's; of a long one, the end is drawn.
         partner_name: Short name of the partner.
     """
@@ -83,7 +84,7 @@ def plot_mixes(
     Raises:
         ArgumentError: `mixes` is empty, or `bbox_format` is unknown.
         SampleError: A sample cannot be drawn.
-        InstallationError: matplotlib is missing.
+        InstallationError: `matplotlib` is missing.
     """
     require_matplotlib()
     cards = [_card(mix, bbox_format) for mix in mixes]
@@ -121,7 +122,7 @@ def plot_samples(
     Raises:
         ArgumentError: `samples` is empty, `captions` are not as many, or `bbox_format` is unknown.
         SampleError: A sample cannot be drawn.
-        InstallationError: matplotlib is missing.
+        InstallationError: `matplotlib` is missing.
     """
     require_matplotlib()
     read = [read_scene(sample, bbox_format) for sample in samples]
@@ -220,7 +221,7 @@ class Sheet:
 
     def write(self, left: float, top: float, text: str, **style: Any) -> Text:
         """Write text below and to the right of a point."""
-        style = {"va": "top", "parse_math": False, **style}
+        style = {"va": "top", "parse_math": False, "family": font_families(), **style}
         return self.figure.text(left / self._width, 1 - top / self._height, text, **style)
 
     def place(self, left: float, top: float, size: tuple[float, float], scene: Scene) -> None:
@@ -255,6 +256,13 @@ class _Page(Sheet):
         left, top = MARGIN + column * self._card[0], _HEADER + row * self._card[1]
         self.write(left, top + 0.06, caption, fontsize=7.5)
         top, right = top + CAPTION, left + _SMALL + _GAP
-        places = [(left, top, self._small), (left, top + self._small[1] + _GAP, self._small), (right, top, self._large)]
+        below = top + _height_in(self._small, panels[0]) + _GAP
+        places = [(left, top, self._small), (left, below, self._small), (right, top, self._large)]
         for place, scene in zip(places, panels, strict=True):
             self.place(*place, scene)
+
+
+def _height_in(size: tuple[float, float], scene: Scene) -> float:
+    """How high a scene is in a place of (width, height), as large as it fits."""
+    height, width = scene.image.shape[:2]
+    return min(size[1], float(size[0] * height / width))

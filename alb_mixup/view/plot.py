@@ -10,6 +10,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -33,6 +34,11 @@ _NAME_LENGTH = 24
 _DASHES = (0, (5, 2.5))  # of a partner's box: on, off, in widths of its line
 _USUAL_FORMAT = "pascal_voc"
 _ROBOFLOW = re.compile(r"(_(jpe?g|png|bmp|webp|tiff?))?\.rf\.[0-9A-Za-z]{16,}$", re.IGNORECASE)
+# Asked for glyphs that the usual font lacks, where they are installed.
+_FALLBACK_FONTS = (
+    "Noto Sans", "Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans CJK KR", "Hiragino Sans", "PingFang SC",
+    "Apple SD Gothic Neo", "Yu Gothic", "Microsoft YaHei", "Malgun Gothic", "WenQuanYi Micro Hei", "Arial Unicode MS",
+)  # fmt: skip
 _colors: dict[str, str] = {}
 
 
@@ -72,7 +78,7 @@ def plot(sample: Mapping[str, Any], ax: Axes | None = None, *, bbox_format: str 
         ArgumentError: `bbox_format` is unknown.
         SampleError: The sample's image, boxes, labels or weights cannot be drawn; boxes read in a format that is not
             theirs mostly cannot.
-        InstallationError: matplotlib is missing.
+        InstallationError: `matplotlib` is missing.
 
     Examples:
         >>> import alb_mixup
@@ -119,10 +125,14 @@ def read_scene(sample: Mapping[str, Any], bbox_format: str | None) -> Scene:
     """
     bbox_format = bbox_format or format_of(sample) or _USUAL_FORMAT
     if bbox_format not in BBOX_FORMATS:
-        raise ArgumentError(f"bbox_format must be one of {', '.join(BBOX_FORMATS)}, got {bbox_format!r}")
+        raise ArgumentError(
+            f"bbox_format must be one of {', '.join(BBOX_FORMATS)}, got {bbox_format!r}: None takes the sample's own"
+        )
     if not isinstance(sample, Mapping) or "image" not in sample:
         got = f"keys {sorted(map(str, sample))}" if isinstance(sample, Mapping) else type(sample).__name__
-        raise SampleError(f"sample must be a dict with an 'image', as a pipeline takes and returns it, got {got}")
+        raise SampleError(
+            f"sample must be a dict with an 'image', as a pipeline takes and returns it, got {got}: give dataset[0], or what a pipeline returned"
+        )
     image = _pixels(sample["image"])
     xyxy, angles = _boxes(sample.get("bboxes"), bbox_format, image.shape[:2])
     labels = _column(sample, "labels", len(xyxy))
@@ -138,7 +148,7 @@ def read_scene(sample: Mapping[str, Any], bbox_format: str | None) -> Scene:
 def _pixels(image: object) -> NDArray[Any]:
     """Check the image and take what can be drawn of it: (H, W) or (H, W, 3), uint8 or float32 in 0 to 1."""
     if not isinstance(image, np.ndarray):
-        raise SampleError(f"image must be a numpy array of (H, W) or (H, W, C), got {type(image).__name__}")
+        raise SampleError(f"image must be a numpy array of (H, W) or (H, W, C), got {type(image).__name__}: convert it")
     if image.size == 0 or image.ndim not in {2, 3} or (image.ndim == 3 and image.shape[2] not in {1, 3, 4}):
         raise SampleError(
             f"image must be (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) to be drawn, got shape {image.shape}: "
@@ -188,7 +198,9 @@ def _column(sample: Mapping[str, Any], key: str, count: int) -> list[Any] | None
     if values is None:
         return None
     if isinstance(values, str) or not isinstance(values, Iterable):
-        raise SampleError(f"{key} must be a list or array with one value a box, got {type(values).__name__}")
+        raise SampleError(
+            f"{key} must be a list or array with one value a box, got {type(values).__name__}: give a list"
+        )
     column = list(values)
     if len(column) != count:
         raise SampleError(f"{key} must have one value a box, got {len(column)} for {count} boxes")
@@ -201,7 +213,7 @@ def _weights(values: list[Any]) -> NDArray[np.float64]:
     except (TypeError, ValueError) as error:
         raise SampleError(f"mixup_weight must be one number a box, got others: {error}") from error
     if not (np.isfinite(weights) & (weights >= 0)).all():
-        raise SampleError(f"mixup_weight must be finite and at least 0, got {weights.tolist()}")
+        raise SampleError(f"mixup_weight must be finite and at least 0, got {weights.tolist()}: correct them")
     return weights
 
 
@@ -354,6 +366,15 @@ def _free_spot(
     return None
 
 
+@lru_cache(maxsize=1)
+def font_families() -> list[str]:
+    """The usual font, and those installed that know glyphs which it lacks: class names are in every script."""
+    from matplotlib import font_manager, rcParams  # noqa: PLC0415
+
+    installed = {font.name for font in font_manager.fontManager.ttflist}
+    return [*rcParams["font.family"], *(name for name in _FALLBACK_FONTS if name in installed)]
+
+
 def chip_style(color: str, weight: float = 1.0) -> dict[str, Any]:
     """Style text as a chip in a class's colour, its top left corner at the text's position."""
     red, green, blue = (int(color[k : k + 2], 16) / 255 for k in (1, 3, 5))
@@ -362,6 +383,7 @@ def chip_style(color: str, weight: float = 1.0) -> dict[str, Any]:
         "ha": "left",
         "va": "top",
         "parse_math": False,  # a class may be named "$"
+        "family": font_families(),
         "bbox": {
             "boxstyle": f"square,pad={_CHIP_PAD}",
             "facecolor": color,

@@ -102,8 +102,8 @@ def _labels(survey: Survey) -> list[str]:
     lines = _named("images without a label file, taken for background", unlabelled)
     if survey.lacks_all_labels:
         lines = [
-            f"no image has a label file ({counted(len(unlabelled), 'image')}): labels lie elsewhere, or have other names "
-            "than their images"
+            f"no image has a label file ({counted(len(unlabelled), 'image')}): labels lie elsewhere, or have other "
+            "names than their images"
         ]
     return lines + _named("label files without an image", orphans)
 

@@ -52,7 +52,7 @@ class Survey:
 
     dataset: DetectionDataset
     sides: NDArray[np.float64]
-    weights: NDArray[np.float64]
+    weights: NDArray[np.float32]
     image_sizes: Counter[str]
     classes: Counter[str]
     images_without_boxes: int
