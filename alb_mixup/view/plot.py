@@ -131,7 +131,7 @@ def read_scene(sample: Mapping[str, Any], bbox_format: str | None) -> Scene:
     if not isinstance(sample, Mapping) or "image" not in sample:
         got = f"keys {sorted(map(str, sample))}" if isinstance(sample, Mapping) else type(sample).__name__
         raise SampleError(
-            f"sample must be a dict with an 'image', as a pipeline takes and returns it, got {got}: give dataset[0], or what a pipeline returned"
+            f"sample must be a dict with an 'image', as a pipeline takes and returns it, got {got}: give dataset[0]"
         )
     image = _pixels(sample["image"])
     xyxy, angles = _boxes(sample.get("bboxes"), bbox_format, image.shape[:2])
