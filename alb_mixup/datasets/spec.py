@@ -32,12 +32,12 @@ def from_spec(spec: Mapping[str, Any]) -> Any:
     """Build what `to_spec` described: a `DetectionDataset`, a cache, empty `RecentSamples` or a `MosaicDataset`.
 
     Args:
-        spec: what `to_spec` returned, also after a way through JSON or YAML. Only datasets of this package are
+        spec: What `to_spec` returned, also after a way through JSON or YAML. Only datasets of this package are
             built, whatever it says.
 
     Raises:
         SerializationError: `spec` is no such description.
-        DatasetError: the dataset that it describes cannot be opened here, such as a folder that has moved.
+        DatasetError: The dataset that it describes cannot be opened here, such as a folder that has moved.
     """
     if not isinstance(spec, Mapping):
         raise SerializationError(f"spec must be a dict that to_spec returned; got {spec!r}.")

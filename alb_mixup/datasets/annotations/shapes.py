@@ -18,8 +18,8 @@ class Shape(NamedTuple):
     """The shape of one object: rings, or runs, or neither, which stands for its box.
 
     Attributes:
-        rings: polygons, each float64 (p, 2), x and y; the shape is their union.
-        runs: int32, lengths of alternating runs of 0 and 1, column by column, as COCO writes them.
+        rings: Polygons, each float64 (p, 2), x and y; the shape is their union.
+        runs: Int32, lengths of alternating runs of 0 and 1, column by column, as COCO writes them.
     """
 
     rings: Sequence[Points] = ()
@@ -31,11 +31,11 @@ class PackedShapes(SharedArrays):
     """The shapes of m objects.
 
     Attributes:
-        points: float64 (p, 2), the points of all rings; in float32, a point on the edge of a pixel may cross it.
-        ring_offsets: int64 (r + 1,), where the points of each ring begin and end.
-        rings: int64 (m + 1,), where the rings of each object begin and end.
-        runs: int32 (q,), the run lengths of all objects.
-        run_offsets: int64 (m + 1,), where those of each object begin and end.
+        points: (p, 2) float64: the points of all rings; in float32, a point on the edge of a pixel may cross it.
+        ring_offsets: (r + 1,) int64: where the points of each ring begin and end.
+        rings: (m + 1,) int64: where the rings of each object begin and end.
+        runs: (q,) int32: the run lengths of all objects.
+        run_offsets: (m + 1,) int64: where those of each object begin and end.
     """
 
     points: Points
@@ -69,10 +69,10 @@ class PackedShapes(SharedArrays):
         """Draw the masks of some objects.
 
         Args:
-            rows: n objects.
-            xyxy: float64 (n, 4), their boxes in pixels, drawn where an object has no shape of its own.
-            size: height and width of the masks.
-            scale: pixels to one unit of the points, in x and in y.
+            rows: N objects.
+            xyxy: (n, 4) float64: their boxes in pixels, drawn where an object has no shape of its own.
+            size: Height and width of the masks.
+            scale: Pixels to one unit of the points, in x and in y.
 
         Returns:
             uint8 (n, height, width), 0 and 1.
@@ -100,8 +100,8 @@ def draw_ring(points: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.
     """Fill a polygon exactly as COCO's own tools do.
 
     Args:
-        points: float64 (p, 2), x and y in pixels, edges of pixels being whole numbers; finite.
-        size: height and width of the mask.
+        points: (p, 2) float64: x and y in pixels, edges of pixels being whole numbers; finite.
+        size: Height and width of the mask.
 
     Returns:
         uint8 (height, width), 0 and 1.
@@ -142,11 +142,11 @@ def shape_from_coco(segmentation: Any, size: tuple[int, int]) -> Shape:
     """Read a COCO `segmentation`: polygons, run lengths, or compressed run lengths.
 
     Args:
-        segmentation: what the JSON holds; None and an empty list stand for the box.
-        size: the image's height and width.
+        segmentation: What the JSON holds; None and an empty list stand for the box.
+        size: The image's height and width.
 
     Raises:
-        ValueError: it is none of these, or does not fit the image; the message is the reason.
+        ValueError: It is none of these, or does not fit the image; the message is the reason.
     """
     if not segmentation:
         return Shape()
@@ -167,11 +167,11 @@ def ring_from(numbers: Iterable[float], longest: float) -> Points:
     """A polygon from x, y, x, y, ...
 
     Args:
-        numbers: the coordinates.
-        longest: how long the outline may be.
+        numbers: The coordinates.
+        longest: How long the outline may be.
 
     Raises:
-        ValueError: it has fewer than three points, half a point, a number that is not finite, or is too long.
+        ValueError: It has fewer than three points, half a point, a number that is not finite, or is too long.
     """
     flat = np.fromiter(numbers, np.float64)
     if len(flat) < 6 or len(flat) % 2 or not np.isfinite(flat).all():

@@ -23,9 +23,9 @@ from alb_mixup.datasets.formats.coco_json import (
     sound_columns,
     stated_size,
 )
-from alb_mixup.datasets.formats.listing import Listing, find_images
-from alb_mixup.datasets.images.decode import image_size
-from alb_mixup.errors import ImageReadError
+from alb_mixup.datasets.formats.coco_folder import find_images
+from alb_mixup.datasets.formats.listing import Listing
+from alb_mixup.datasets.images.decode import Unreadable, picture_size
 from alb_mixup.functional.boxes import to_xyxy
 
 _Part = TypeVar("_Part")
@@ -52,27 +52,27 @@ class CocoDataset(DetectionDataset):
     `annotations`.
 
     Args:
-        annotations: the JSON file.
-        images: the images' folder. None: it is looked for as described.
-        classes: the class names in your order; annotations of any other are then invalid. None: all categories.
-        keep_crowd: keep annotations with `iscrowd`, whose one box stands for many objects. They are left out by
+        annotations: The JSON file.
+        images: The images' folder. None: it is looked for as described.
+        classes: The class names in your order; annotations of any other are then invalid. None: all categories.
+        keep_crowd: Keep annotations with `iscrowd`, whose one box stands for many objects. They are left out by
             default, as in COCO's own evaluation, and are not counted as invalid.
-        masks: add `masks` to each sample: uint8 (N, H, W), 0 and 1, one a box, from polygons or run lengths exactly
+        masks: Add `masks` to each sample: uint8 (N, H, W), 0 and 1, one a box, from polygons or run lengths exactly
             as pycocotools draws them; the filled box where an annotation has no segmentation. Albumentations drops
             no mask along with its box: number the boxes in a label field where the pipeline may drop some.
-        keypoints: add to each sample the P labelled keypoints (visibility above 0) of its boxes: `keypoints`, float32
+        keypoints: Add to each sample the P labelled keypoints (visibility above 0) of its boxes: `keypoints`, float32
             (P, 2), x and y in pixels; `keypoint_labels`, list of P names; `keypoint_visibility`, float32 (P,), 1
             hidden, 2 visible; `keypoint_boxes`, float32 (P,), the position of the keypoint's box in this sample's
             `bboxes`.
-        on_invalid: what to do about malformed entries, missing images, unknown categories, and boxes that are not
+        on_invalid: What to do about malformed entries, missing images, unknown categories, and boxes that are not
             finite, without area or beyond the image. `"drop"`: leave them out, with one warning that counts them and
             names the first. `"raise"`: stop at the first. `"clip"`: clip boxes that reach beyond the image, drop the
             rest, with the same warning. A bad box costs the box, a bad image its boxes too.
 
     Raises:
-        ArgumentError: an argument breaks its constraint.
-        DatasetError: no such file or folder, no COCO instances file, or none of its images is found.
-        AnnotationError: an annotation is invalid and `on_invalid` is `"raise"`.
+        ArgumentError: An argument breaks its constraint.
+        DatasetError: No such file or folder, no COCO instances file, or none of its images is found.
+        AnnotationError: An annotation is invalid and `on_invalid` is `"raise"`.
 
     Sources:
         "Data format" on https://cocodataset.org.
@@ -130,7 +130,7 @@ class CocoDataset(DetectionDataset):
             label fields, as the class describes them.
 
         Raises:
-            IndexError: there is no such image.
+            IndexError: There is no such image.
         """
         found = super().annotations(index)
         rows = self._annotations.rows(self._image_number(index))
@@ -147,12 +147,12 @@ class CocoReader:
     """Reads one file: its categories and images at once, then the annotations as columns, sorted by image.
 
     Args:
-        data: the lists of the file; emptied of its images.
-        path: the file, or what messages call it.
-        images: the images' folder; None: it is looked for beside the file.
-        classes: the class names; None: all categories.
-        log: takes what is invalid.
-        results: what messages call the file of the annotations, where it is another.
+        data: The lists of the file; emptied of its images.
+        path: The file, or what messages call it.
+        images: The images' folder; None: it is looked for beside the file.
+        classes: The class names; None: all categories.
+        log: Takes what is invalid.
+        results: What messages call the file of the annotations, where it is another.
     """
 
     def __init__(
@@ -208,8 +208,10 @@ class CocoReader:
             self._image_of[key] = _LEFT_OUT
             if file not in listing:
                 raise ValueError("its image is missing")
-            size = stated_size(entry) or image_size(self.root / file)
-        except (ValueError, ImageReadError) as error:
+            size = stated_size(entry) or picture_size(self.root / file)
+        except Unreadable as error:
+            self._log.add(self._file, None, f"images[{number}], {file!r}, id {key!r}: it states no size, and its image {error}")
+        except ValueError as error:
             self._log.add(self._file, None, f"images[{number}], {file!r}, id {key!r}: {error}")
         else:
             self._image_of[key] = len(self._files)
@@ -220,8 +222,8 @@ class CocoReader:
         """Find the annotations to keep, sorted by image.
 
         Args:
-            read: turns annotations into columns.
-            choose: says which of them are wanted, bool (m,).
+            read: Turns annotations into columns.
+            choose: Says which of them are wanted, bool (m,).
         """
         columns, positions = sound_columns(self._data["annotations"], self._results, self._log, read)
         count = len(positions)

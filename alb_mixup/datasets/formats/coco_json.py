@@ -30,11 +30,11 @@ class Columns(NamedTuple):
     """Annotations as columns, m rows.
 
     Attributes:
-        image_ids: as the file has them.
-        category_ids: as the file has them.
-        boxes: float64 (m, 4), x, y, width, height as written.
-        crowd: bool (m,).
-        weights: float64 (m,).
+        image_ids: As the file has them.
+        category_ids: As the file has them.
+        boxes: (m, 4) float64: x, y, width, height as written.
+        crowd: (m,) bool: .
+        weights: (m,) float64: .
     """
 
     image_ids: list[Any]
@@ -60,7 +60,7 @@ def load_coco(path: Path, keys: Sequence[str] = COCO_KEYS) -> dict[str, list[Any
     """The file's images, annotations and categories, each a list of dicts; those of them that `keys` names.
 
     Raises:
-        DatasetError: it cannot be read, or is no COCO instances file.
+        DatasetError: It cannot be read, or is no COCO instances file.
     """
     data = _load(path, "annotations")
     if not isinstance(data, dict) or not all(isinstance(data.get(key), list) for key in keys):
@@ -75,7 +75,7 @@ def load_results(path: Path) -> list[Any]:
     """The entries of a file of COCO detection results.
 
     Raises:
-        DatasetError: it cannot be read, or is no list.
+        DatasetError: It cannot be read, or is no list.
     """
     data = _load(path, "predictions")
     if not isinstance(data, list):
@@ -96,7 +96,7 @@ def read_categories(entries: Sequence[Any], path: Path) -> dict[Any, Category]:
     """Category id to category, in ascending order of the ids.
 
     Raises:
-        DatasetError: an entry has no id or name.
+        DatasetError: An entry has no id or name.
     """
     try:
         found = {
@@ -116,7 +116,7 @@ def columns_of(annotations: Sequence[Any]) -> Columns:
     """Turn annotations into columns.
 
     Raises:
-        KeyError, TypeError, ValueError, OverflowError, AttributeError: at least one is malformed.
+        KeyError, TypeError, ValueError, OverflowError, AttributeError: At least one is malformed.
     """
     count = len(annotations)
     boxes = [annotation["bbox"] for annotation in annotations]
@@ -139,7 +139,7 @@ def columns_of_results(results: Sequence[Any]) -> Columns:
     """Turn detection results into columns: their scores are the weights.
 
     Raises:
-        KeyError, TypeError, ValueError, OverflowError, AttributeError: at least one is malformed.
+        KeyError, TypeError, ValueError, OverflowError, AttributeError: At least one is malformed.
     """
     scores = np.fromiter([result["score"] for result in results], np.float64, len(results))
     bad = scores[~((scores >= 0) & (scores <= 1))]
@@ -186,7 +186,7 @@ def image_file(name: Any) -> str:
     """An image's `file_name` as a path below the images' folder.
 
     Raises:
-        ValueError: it is no such path; the message is the reason.
+        ValueError: It is no such path; the message is the reason.
     """
     if not isinstance(name, str) or not name.strip() or "\0" in name:
         raise ValueError(f"file_name must be the name of an image; got {name!r}")
@@ -203,7 +203,7 @@ def stated_size(entry: dict[str, Any]) -> tuple[int, int] | None:
     """Height and width of an image, None where the file says nothing or 0.
 
     Raises:
-        ValueError: it says something that is no size.
+        ValueError: It says something that is no size.
     """
     height, width = entry.get("height"), entry.get("width")
     if not height or not width:

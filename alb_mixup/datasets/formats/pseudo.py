@@ -38,20 +38,20 @@ class PseudoLabelDataset(DetectionDataset):
     `object_index` the position in the list; in a mapping, counted from its first detection on.
 
     Args:
-        predictions: as described.
-        annotations: for COCO results, the JSON file with `images` and `categories`.
-        images: the images' folder. None: for COCO results it is looked for as `CocoDataset` does; for a mapping, its
+        predictions: As described.
+        annotations: For COCO results, the JSON file with `images` and `categories`.
+        images: The images' folder. None: for COCO results it is looked for as `CocoDataset` does; for a mapping, its
             paths are complete.
-        classes: for COCO results, the class names in your order, predictions of any other being invalid, or None: all
+        classes: For COCO results, the class names in your order, predictions of any other being invalid, or None: all
             categories. For a mapping, the name of each class id.
-        min_score: predictions with a lower score are left out. 0 to 1.
-        on_invalid: as for `CocoDataset`, and for scores that are not in [0, 1]. `"clip"`, as detectors predict boxes
+        min_score: Predictions with a lower score are left out. 0 to 1.
+        on_invalid: As for `CocoDataset`, and for scores that are not in [0, 1]. `"clip"`, as detectors predict boxes
             that reach beyond the image.
 
     Raises:
-        ArgumentError: an argument breaks its constraint.
-        DatasetError: no such file or folder, no such JSON, or none of the images is found.
-        AnnotationError: a prediction is invalid and `on_invalid` is `"raise"`.
+        ArgumentError: An argument breaks its constraint.
+        DatasetError: No such file or folder, no such JSON, or none of the images is found.
+        AnnotationError: A prediction is invalid and `on_invalid` is `"raise"`.
 
     Sources:
         "Results format" on https://cocodataset.org.

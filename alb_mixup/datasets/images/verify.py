@@ -1,0 +1,62 @@
+"""Whether an image file is what its annotation says, without decoding it where that can be told."""
+
+import os
+from pathlib import Path
+
+from alb_mixup._support.regular import open_regular
+from alb_mixup.datasets.images.decode import CUT_SHORT, Unreadable, decode_picture, header_fault
+from alb_mixup.datasets.images.header import ends_whole, is_cut_short, read_header
+
+_HEAD, _TAIL = 8192, 512
+
+
+def image_fault(path: Path, stated_hw: tuple[int, int] | None) -> str | None:
+    """Find what an image file's header and end say against reading it.
+
+    Most files are asked for their first and last kilobytes alone, and no pixel is decoded, unless a size is stated and
+    the file has an orientation that only decoding tells (never so for JPEG).
+
+    Args:
+        path: The file.
+        stated_hw: Height and width in pixels that the annotation states; None: it states none.
+
+    Returns:
+        The reason in words that go on after the file's name, such as "is cut short (...)"; None where there is none.
+    """
+    try:
+        with open_regular(path) as file:
+            data = file.read(_HEAD)
+            header, is_whole = read_header(data), False
+            length = os.fstat(file.fileno()).st_size
+            if header is not None and length > _HEAD + _TAIL:
+                file.seek(length - _TAIL)
+                is_whole = ends_whole(data, file.read(_TAIL))
+            if not is_whole and length > _HEAD:  # only the whole file can tell
+                file.seek(0)
+                data = file.read()
+                header = read_header(data)
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    fault = header_fault(data, header, stated_hw)
+    if fault is None and not is_whole and is_cut_short(data):
+        return CUT_SHORT
+    if fault is None and header is not None and header.shown is None and stated_hw is not None:
+        return decode_fault(path, stated_hw)
+    return fault
+
+
+def decode_fault(path: Path, stated_hw: tuple[int, int] | None) -> str | None:
+    """Find what keeps an image file from being read, by decoding all of it.
+
+    Args:
+        path: The file.
+        stated_hw: Height and width in pixels that the annotation states; None: it states none.
+
+    Returns:
+        The reason as `image_fault` says it; None where the image can be read.
+    """
+    try:
+        decode_picture(path, stated_hw)
+    except Unreadable as error:
+        return str(error)
+    return None
