@@ -1,8 +1,11 @@
 """All that decides a mixed set."""
 
+import inspect
+import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -18,6 +21,7 @@ from alb_mixup.generation.layouts import LAYOUTS, Layout
 IMAGE_FORMATS = ("jpg", "png")
 FAINT = 0.1  # share of the pixels below which an object can hardly be seen
 ON_UNREADABLE = ("stop", "skip")
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
@@ -29,18 +33,22 @@ class Plan:
 
     Attributes:
         dataset: What is mixed, with itself.
-        output_format: "coco", "yolo" or "voc".
+        output_format: "coco" (weights as key `mixup_weight` of each annotation), "yolo" (as the 6th column) or "voc"
+            (as `<mixup_weight>` in each object).
         multiplier: How many mixes of each image.
-        seed: Another seed, other partners.
+        seed: Another seed, other partners and λ.
         alpha: As for `MixUp`.
         fit_mode: As for `MixUp`.
         image_format: "jpg" or "png".
         quality: Of JPEG, 0 to 100.
-        drop_weights: Write no weights, as strict readers want it.
+        drop_weights: Write no weights, for readers that accept none: Ultralytics refuses a 6th column. VOC corners
+            are whole pixels then. What reads no weights takes a faint object for a whole one: keep λ near one half with
+            `ratio_range`, or drop such boxes with `min_weight`.
         ratio_range: As for `MixUp`.
-        min_weight: As for `MixUp`.
-        val: Of "yolo": images for validation that the data.yaml names, an absolute path.
-        on_unreadable: "stop", or "skip": an image that cannot be read is neither primary nor partner.
+        min_weight: As for `MixUp`: boxes of a smaller weight are not written.
+        val: Of "yolo": a folder of validation images, or a file that lists them, which the data.yaml names.
+        on_unreadable: "stop" raises where an image cannot be read. "skip" mixes the others alone: an
+            `UnreadableImageWarning` says how many mixes are left out, `skipped.csv` which.
 
     Raises:
         ArgumentError: An attribute breaks its constraint.
@@ -57,7 +65,7 @@ class Plan:
     drop_weights: bool = False
     ratio_range: tuple[float, float] | None = None
     min_weight: float = 0.0
-    val: str | None = None
+    val: str | os.PathLike[str] | None = None
     on_unreadable: str = "stop"
 
     def __post_init__(self) -> None:
@@ -78,7 +86,7 @@ class Plan:
                 f"val must come with output_format='yolo', got {self.val!r} with {self.output_format!r}: only a "
                 "data.yaml names validation images"
             )
-        if self.val is not None and not (os.path.isabs(self.val) and os.path.exists(self.val)):
+        if self.val is not None and not os.path.exists(self.val):
             raise ArgumentError(
                 f"val must be a folder of images, or a file that lists them, got {self.val!r}: there is none; give "
                 "the path of validation images that are not mixed"
@@ -87,6 +95,8 @@ class Plan:
             value = checks.whole_number(name, getattr(self, name))
             if not low <= value <= high:
                 raise ArgumentError(f"{name} must be {low} to {high}, got {value}")
+        if self.val is not None:
+            object.__setattr__(self, "val", os.path.abspath(self.val))
         self.layout()
 
     def __len__(self) -> int:
@@ -106,7 +116,9 @@ class Plan:
 
     def layout(self) -> Layout:
         """How the set is laid out."""
-        return LAYOUTS[self.output_format](self.dataset.classes, weights=not self.drop_weights, val=self.val)
+        return LAYOUTS[self.output_format](
+            self.dataset.classes, weights=not self.drop_weights, val=None if self.val is None else str(self.val)
+        )
 
     def describe(self) -> dict[str, Any]:
         """All that decides files, in JSON types: equal for plans that make the same, byte by byte.
@@ -122,3 +134,30 @@ class Plan:
             "alpha": list(checks.beta_parameters(self.alpha)),
             "ratio_range": None if bounds is None else list(bounds),
         }
+
+    def text(self) -> bytes:
+        """What `describe` returns, as the destination holds it."""
+        return json.dumps(self.describe(), indent=2).encode()
+
+
+def read_plan(text: bytes) -> dict[str, Any] | None:
+    """Return what a plan's text describes; None where it is not one."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) and found else None
+
+
+def with_settings(function: _Function) -> _Function:
+    """Give a function with `**settings` the plan's as its signature and documentation: they are written here alone."""
+    own = inspect.signature(function)
+    parameters = [one for one in own.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD]
+    settings = inspect.signature(Plan).parameters.values()
+    parameters += [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in settings if one.name != "dataset"]
+    function.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
+    if function.__doc__ and Plan.__doc__:
+        described = Plan.__doc__.partition("Attributes:\n")[2].partition("\n\n")[0].partition("output_format:")
+        before, _, after = function.__doc__.partition("        settings:")
+        function.__doc__ = f"{before}        {described[1]}{described[2]}\n{after.partition(chr(10))[2]}"
+    return function

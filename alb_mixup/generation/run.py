@@ -3,10 +3,9 @@
 import contextlib
 import csv
 import io
-import json
 import os
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -14,70 +13,51 @@ from typing import Any
 from alb_mixup._support import checks
 from alb_mixup._support.progress import progress_bar
 from alb_mixup.datasets import DetectionDataset
+from alb_mixup.datasets.annotations.shared import remove_abandoned
 from alb_mixup.errors import AlbMixUpError, ArgumentError, HardLabelsWarning, OutputError, UnreadableImageWarning
-from alb_mixup.generation.destination import WORK, Destination, Folder
+from alb_mixup.generation.destination import FINISHED, JOURNAL, PLAN, Destination, Folder
+from alb_mixup.generation.journal import Journal, encode
 from alb_mixup.generation.layouts import Layout
-from alb_mixup.generation.mixer import Writer, written_image
-from alb_mixup.generation.plan import FAINT, Plan
+from alb_mixup.generation.mixer import Writer, Written, written_image
+from alb_mixup.generation.plan import FAINT, Plan, read_plan, with_settings
 from alb_mixup.generation.pool import run_in_workers
-
-PLAN = f"{WORK}/plan.json"  # in the destination
+from alb_mixup.generation.verify import damaged, is_finished
 
 _NOTABLE = 0.001  # share of mixes that is worth a warning
 _MANIFEST, _SKIPPED = "manifest.csv", "skipped.csv"
+_BATCH = 32  # outputs whose files are synced together, before they are noted as done
 
-# Makes and writes the outputs of these numbers, each by a `Writer`; returns their records as they are done.
-Engine = Callable[[list[int]], Generator[dict[str, Any], None, None]]
+# Makes and writes the outputs of these numbers, by `Writer`s; returns what these return, as it is done.
+Engine = Callable[[list[int]], Generator[Written, None, None]]
 
 
+@with_settings
 def generate(
     dataset: DetectionDataset,
     destination: str | os.PathLike[str],
     *,
-    output_format: str = "coco",
-    multiplier: int = 1,
-    seed: int = 0,
     workers: int = 1,
-    alpha: float | tuple[float, float] = 1.5,
-    fit_mode: str = "contain",
-    image_format: str = "jpg",
-    quality: int = 95,
-    drop_weights: bool = False,
-    ratio_range: tuple[float, float] | None = None,
-    min_weight: float = 0.0,
-    val: str | os.PathLike[str] | None = None,
-    on_unreadable: str = "stop",
     progress: bool = True,
+    **settings: Any,
 ) -> Path:
     """Mix a dataset with itself and write the mixes as a dataset, which `open_dataset` reads, weights included.
 
     Each image is the primary of `multiplier` mixes. Beside the set lies `manifest.csv`: λ and the two source images,
     relative to the dataset's root, of each mix. Boxes are written; masks and keypoints are not.
 
-    The result depends on the dataset and the settings alone, not on `workers`. Stopped, by whatever, the same call
-    goes on where it was: what is there is kept, what is missing is made, and the result is the same, byte by byte.
+    The result depends on the dataset and the settings alone, not on `workers`. Stopped, by whatever, a power cut
+    included, the same call goes on where it was: what is there is kept, what is missing is made, and the result is the
+    same, byte by byte. It first reads what is there: a file that is damaged or was edited, and an output whose source
+    images have changed, is made anew. The same call on a finished set checks it so
+    (`alb_mixup.generation.verify.verify` does without the dataset).
 
     Args:
         dataset: What to mix.
-        destination: A new or empty folder, or one that the same call has begun (or finished: nothing is done then).
-        output_format: "coco" (weights as key `mixup_weight` of each annotation), "yolo" (as the 6th column) or "voc"
-            (as `<mixup_weight>` in each object).
-        multiplier: How many mixes of each image.
-        seed: Another seed, other partners and λ.
+        destination: A new or empty folder, or one that the same call has begun or finished. Nothing outside of it is
+            written or deleted: links in it to other folders are refused.
         workers: Processes that mix; 1 is this one.
-        alpha: As for `MixUp`.
-        fit_mode: As for `MixUp`.
-        image_format: "jpg" or "png".
-        quality: Of JPEG, 0 to 100.
-        drop_weights: Write no weights, for readers that accept none: Ultralytics refuses a 6th column. VOC corners
-            are whole pixels then. What reads no weights takes a faint object for a whole one: keep λ near one half with
-            `ratio_range`, or drop such boxes with `min_weight`.
-        ratio_range: As for `MixUp`.
-        min_weight: As for `MixUp`: boxes of a smaller weight are not written.
-        val: Of "yolo": a folder of validation images, or a file that lists them, which the data.yaml names.
-        on_unreadable: "stop" raises where an image cannot be read. "skip" mixes the others alone: an
-            `UnreadableImageWarning` says how many mixes are left out, `skipped.csv` which.
         progress: Show a bar, where tqdm is installed.
+        settings: As `Plan` has them.
 
     Returns:
         The destination.
@@ -89,29 +69,20 @@ def generate(
         WorkerError: A worker was killed.
 
     Examples:
-        >>> import alb_mixup
-        >>> alb_mixup.generate(alb_mixup.sample_dataset(), "mixed", multiplier=2)  # doctest: +SKIP
+        >>> import alb_mixup, tempfile
+        >>> folder = tempfile.mkdtemp()
+        >>> root = alb_mixup.generate(alb_mixup.sample_dataset(), folder, multiplier=2, seed=7, progress=False)
+        >>> len(alb_mixup.open_dataset(root))
+        28
     """
-    plan = Plan(
-        dataset,
-        output_format=output_format,
-        multiplier=multiplier,
-        seed=seed,
-        alpha=alpha,
-        fit_mode=fit_mode,
-        image_format=image_format,
-        quality=quality,
-        drop_weights=drop_weights,
-        ratio_range=ratio_range,
-        min_weight=min_weight,
-        val=None if val is None else os.path.abspath(val),
-        on_unreadable=on_unreadable,
-    )
+    plan = Plan(dataset, **settings)
     check_workers(workers)
     folder = Folder(destination)
 
-    def in_processes(missing: list[int]) -> Generator[dict[str, Any], None, None]:
-        return run_in_workers(Writer, (plan, folder), missing, min(workers, max(1, len(missing))))
+    def in_processes(missing: list[int]) -> Generator[Written, None, None]:
+        size = max(1, min(_BATCH, -(-len(missing) // workers)))
+        batches = [missing[begin : begin + size] for begin in range(0, len(missing), size)]
+        return run_in_workers(Writer, (plan, folder), batches, min(workers, max(1, len(batches))))
 
     carry_out(plan, folder, in_processes, progress)
     return folder.root
@@ -140,12 +111,11 @@ def carry_out(plan: Plan, destination: Destination, engine: Engine, progress: bo
         OutputError: `destination` holds something else, or cannot be written.
         AlbMixUpError: What the engine raises.
     """
+    remove_abandoned()
     _warn_of_hard_labels(plan)
     try:
         _claim(destination, plan)
-        if not destination.holds(_MANIFEST):
-            _complete(destination, plan, engine, progress)
-        destination.clear()
+        _complete(destination, plan, engine, progress)
         _tell_of_skipped(destination, plan)
     except AlbMixUpError:
         raise
@@ -169,10 +139,17 @@ def _warn_of_hard_labels(plan: Plan) -> None:
 
 def _claim(destination: Destination, plan: Plan) -> None:
     """Make a destination this plan's, or find that it is."""
-    described, text = plan.describe(), destination.read(PLAN)
+    text = destination.read(PLAN)
+    if text == plan.text():
+        return
     if text is not None:
-        found = json.loads(text)
-        changed = {key: value for key, value in described.items() if found.get(key) != value}
+        found = read_plan(text)
+        if found is None:
+            raise OutputError(
+                f"destination must hold a plan that can be read, got {destination}, whose {PLAN} is damaged: put that "
+                "file back from a copy, or take another folder"
+            )
+        changed = {key: value for key, value in plan.describe().items() if found.get(key) != value}
         other = [f"{key}={found.get(key)!r} (now {value!r})" for key, value in changed.items()]
         if other:
             raise OutputError(
@@ -184,27 +161,54 @@ def _claim(destination: Destination, plan: Plan) -> None:
             f"destination must be a new or an empty folder, got {destination}, which holds something else: nothing is "
             "overwritten; take another folder"
         )
-    else:
-        destination.write(PLAN, [json.dumps(described, indent=2).encode()])
+    destination.write(PLAN, [plan.text()])
 
 
 def _complete(destination: Destination, plan: Plan, engine: Engine, progress: bool) -> None:
     """Make what is missing, then the files about the whole set."""
-    layout = plan.layout()
     with contextlib.closing(destination.journal(len(plan))) as journal:
+        journal.forget(damaged(destination, journal, plan.dataset.root, progress))
         missing = journal.missing()
-        with contextlib.closing(engine(missing)) as done:
-            for record in progress_bar(
-                done, "mixing", total=len(plan), initial=len(plan) - len(missing), shown=progress
-            ):
-                journal.add(record)
-        skipped = [record for record in journal if "skipped" in record]
-        for path, pieces in layout.index_files(lambda: map(written_image, _made(journal))):
-            destination.write(path, (piece.encode() for piece in pieces))
-        if skipped:
-            rows = ([record["number"], record["primary"], record["skipped"]] for record in skipped)
-            destination.write(_SKIPPED, _csv(["number", "primary", "reason"], rows))
-        destination.write(_MANIFEST, _manifest(layout, _made(journal)))  # the last: with it the set is finished
+        try:
+            if missing or not is_finished(destination):
+                for _ in progress_bar(
+                    _noted(journal, engine(missing)),
+                    "mixing",
+                    total=len(plan),
+                    initial=len(plan) - len(missing),
+                    shown=progress,
+                ):
+                    pass
+                _finish(destination, plan, journal)
+        finally:
+            destination.clear()
+
+
+def _noted(journal: Journal, done: Generator[Written, None, None]) -> Iterator[int]:
+    """Note what is done, and raise what was raised."""
+    with contextlib.closing(done):
+        for records, error in done:
+            journal.add(records)
+            yield from (record["number"] for record in records)
+            if error is not None:
+                raise error
+
+
+def _finish(destination: Destination, plan: Plan, journal: Journal) -> None:
+    """Write the files about the whole set, and at last that it is finished."""
+    layout = plan.layout()
+    skipped = [record for record in journal if "skipped" in record]
+    written: dict[str, Sequence[int]] = {}
+    for path, pieces in layout.index_files(lambda: map(written_image, _made(journal))):
+        written[path] = destination.write(path, (piece.encode() for piece in pieces))
+    if skipped:
+        rows = ([record["number"], record["primary"], record["skipped"]] for record in skipped)
+        written[_SKIPPED] = destination.write(_SKIPPED, _csv(["number", "primary", "reason"], rows))
+    else:
+        destination.remove(_SKIPPED)
+    written[_MANIFEST] = destination.write(_MANIFEST, _manifest(layout, _made(journal)))
+    written[JOURNAL] = destination.write(JOURNAL, journal.lines())
+    destination.write(FINISHED, [encode({"outputs": len(plan), "files": written})])
 
 
 def _made(records: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:

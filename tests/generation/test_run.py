@@ -18,7 +18,7 @@ import alb_mixup
 from alb_mixup.cli import main
 from alb_mixup.errors import ArgumentError, ImageReadError, OutputError, WorkerError
 from alb_mixup.generation import run
-from alb_mixup.generation.journal import Journal
+from alb_mixup.generation.destination import Folder
 from alb_mixup.generation.run import generate
 from tests.oracle import disagreements, mix
 from tests.support import layouts
@@ -169,7 +169,7 @@ def test_a_journal_cut_in_a_line_and_a_lost_image_are_mended(dataset, tmp_path, 
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(run, "_manifest", stop)
+    monkeypatch.setattr(run, "_finish", stop)
     with pytest.raises(KeyboardInterrupt):
         generate(dataset, root, output_format="voc", progress=False)
     monkeypatch.undo()
@@ -222,7 +222,7 @@ def test_two_runs_at_once_into_one_folder_are_refused(dataset, tmp_path):
     whole = tree(generate(dataset, tmp_path / "whole", progress=False))
     (root / ".mixup").mkdir(parents=True)
     shutil.copy(tmp_path / "whole" / ".mixup" / "plan.json", root / ".mixup")
-    other = Journal(root / ".mixup" / "done.jsonl", len(dataset), is_whole=lambda _: True)
+    other = Folder(root).journal(len(dataset))
     with pytest.raises(OutputError, match="one process at a time"):
         generate(dataset, root, progress=False)
     other.close()

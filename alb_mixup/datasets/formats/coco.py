@@ -210,7 +210,9 @@ class CocoReader:
                 raise ValueError("its image is missing")
             size = stated_size(entry) or picture_size(self.root / file)
         except Unreadable as error:
-            self._log.add(self._file, None, f"images[{number}], {file!r}, id {key!r}: it states no size, and its image {error}")
+            self._log.add(
+                self._file, None, f"images[{number}], {file!r}, id {key!r}: it states no size, and its image {error}"
+            )
         except ValueError as error:
             self._log.add(self._file, None, f"images[{number}], {file!r}, id {key!r}: {error}")
         else:
