@@ -14,7 +14,7 @@ from alb_mixup.cli import check, generate, preview
 from alb_mixup.cli.parser import EXIT_CODES, Parser
 from alb_mixup.cli.terminal import PIPE_CLOSED, OutputClosed, complain, say
 from alb_mixup.cli.words import in_shell_words
-from alb_mixup.errors import AlbMixUpError, ImageReadError
+from alb_mixup.errors import AlbMixUpError, AlbMixUpWarning, ImageReadError
 
 _EXAMPLES = """\
 examples:
@@ -59,6 +59,7 @@ def _run(given: list[str]) -> int:
         if getattr(arguments, "on_unreadable", None) == "stop":
             hint = "; --on-unreadable skip leaves such images out"
         with warnings.catch_warnings():
+            warnings.filterwarnings("always", category=AlbMixUpWarning)
             warnings.showwarning = _ignore if arguments.quiet else _show
             cv2.utils.logging.setLogLevel(
                 cv2.utils.logging.LOG_LEVEL_SILENT

@@ -112,9 +112,9 @@ def carry_out(plan: Plan, destination: Destination, engine: Engine, progress: bo
         AlbMixUpError: What the engine raises.
     """
     remove_abandoned()
-    _warn_of_hard_labels(plan)
     try:
         _claim(destination, plan)
+        _warn_of_hard_labels(plan)
         _complete(destination, plan, engine, progress)
         _tell_of_skipped(destination, plan)
     except AlbMixUpError:

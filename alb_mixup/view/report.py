@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from alb_mixup._support.text import counted, printable
+from alb_mixup.datasets import DetectionDataset
 from alb_mixup.view.survey import Survey
+from alb_mixup.view.survey import survey as look_at
 
 # Sides of a square of the box's area, in pixels; 32 and 96 part COCO's small, medium and large.
 _SIDES = (0, 8, 16, 32, 64, 96, 192, 384, np.inf)
@@ -18,15 +20,22 @@ _IMAGE_SIZES = 5
 _NAMED = 10  # images without a label file, label files without an image
 
 
-def report(survey: Survey) -> str:
-    """Write what was found: counts of images, boxes, classes and sizes, then everything invalid, by name.
+def report(found: DetectionDataset | Survey) -> str:
+    """Write what a dataset holds: counts of images, boxes, classes and sizes, then everything invalid, by name.
 
     Args:
-        survey: What was found.
+        found: A dataset, or what `survey` found of it.
 
     Returns:
         Lines of text. Names from files are made printable; a line that names a fault is never cut.
+
+    Examples:
+        >>> from alb_mixup import sample_dataset
+        >>> from alb_mixup.view.report import report
+        >>> report(sample_dataset()).splitlines()[0]
+        'VocDataset: 14 images (0 without boxes), 215 boxes, 3 classes'
     """
+    survey = look_at(found) if isinstance(found, DetectionDataset) else found
     dataset, unreadable, sizes = survey.dataset, survey.unreadable, survey.image_sizes.most_common()
     boxes = counted(survey.classes.total(), "box", "boxes")
     classes = counted(len(dataset.classes), "class", "classes")
@@ -82,7 +91,8 @@ def _splits(survey: Survey) -> list[str]:
     names = survey.dataset.splits
     if not names:
         return []
-    which = "all of them" if survey.dataset.split is None else f"this is {printable(survey.dataset.split)}"
+    split = survey.dataset.split
+    which = "--split chooses" if split is None else f"this is {printable(split)}"
     return [f"splits: {', '.join(map(printable, names))} ({which})"]
 
 
