@@ -76,8 +76,9 @@ class Mixer:
         except ImageReadError as error:
             if self._plan.on_unreadable == "stop":
                 raise
-            primary = self._source(number % len(self._plan.dataset))
-            reason = str(error).replace(f"{self._plan.dataset.root.as_posix()}/", "")
+            row = number % len(self._plan.dataset)
+            primary, its_own = self._source(row), self._plan.dataset.image_path(row).as_posix() in str(error)
+            reason = str(error.__cause__ or error) if its_own else "has no partner that can be read"
             record = {"number": number, "files": [], "primary": primary, "skipped": reason, "sources": self._sources()}
             nothing = WrittenImage(self._name(number), (1, 1), np.zeros((0, 4)), [], [])
             return Output(record, dict.fromkeys(self._paths(nothing)))

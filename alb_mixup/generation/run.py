@@ -14,7 +14,7 @@ from alb_mixup._support import checks
 from alb_mixup._support.progress import progress_bar
 from alb_mixup.datasets import DetectionDataset
 from alb_mixup.datasets.annotations.shared import remove_abandoned
-from alb_mixup.errors import AlbMixUpError, ArgumentError, HardLabelsWarning, OutputError, UnreadableImageWarning
+from alb_mixup.errors import AlbMixUpError, ArgumentError, HardLabelsWarning, ImageReadError, OutputError, UnreadableImageWarning
 from alb_mixup.generation.destination import FINISHED, JOURNAL, PLAN, Destination, Folder
 from alb_mixup.generation.journal import Journal, encode
 from alb_mixup.generation.layouts import Layout
@@ -216,14 +216,21 @@ def _made(records: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def _tell_of_skipped(destination: Destination, plan: Plan) -> None:
-    """Warn of the mixes that are left out, also where another run left them out."""
+    """Warn of the mixes that are left out, also where another run left them out.
+
+    Raises:
+        ImageReadError: Not one is left.
+    """
     text = destination.read(_SKIPPED)
     if text is None:
         return
     rows = list(csv.DictReader(io.StringIO(text.decode(errors="surrogateescape"), newline="")))
+    first = f"{rows[0]['primary']} {rows[0]['reason']}"
+    if len(rows) == len(plan):
+        raise ImageReadError(f"dataset must have images that can be read, got none of {len(plan.dataset)}: {first}")
     warnings.warn(
         f"{len(rows)} of {len(plan)} mixes are left out, for their images cannot be read ({_SKIPPED} has them all): "
-        f"{rows[0]['reason']}",
+        f"{first}",
         UnreadableImageWarning,
         stacklevel=4,
     )
