@@ -81,5 +81,5 @@ def test_arguments_that_do_not_fit(spec):
 
 
 def test_a_folder_that_has_moved(tmp_path):
-    with pytest.raises(DatasetError, match=r"root must be a folder; there is none at .*/gone"):
+    with pytest.raises(DatasetError, match=r"root must be a folder, got .*/gone, which does not exist"):
         from_spec({"dataset": "VocDataset", "root": str(tmp_path / "gone")})

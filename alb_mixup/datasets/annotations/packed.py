@@ -23,7 +23,7 @@ class PackedStrings(SharedArrays):
 
     Attributes:
         data: (total bytes,) uint8: the names in the file system's encoding, so that any name survives.
-        offsets: (n + 1,) int64: .
+        offsets: (n + 1,) int64.
     """
 
     data: NDArray[np.uint8]
@@ -54,7 +54,7 @@ class PackedAnnotations(SharedArrays):
         offsets: (n + 1,) int64: the boxes of image `i` are rows `offsets[i]:offsets[i + 1]`.
         boxes: (m, 4) float32: in the dataset's `bbox_format`.
         class_ids: (m,) int32: positions in the dataset's `classes`.
-        weights: (m,) float32: .
+        weights: (m,) float32.
     """
 
     files: PackedStrings

@@ -1,31 +1,33 @@
 """COCO."""
 
+import contextlib
 import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from alb_mixup.datasets.annotations.keypoints import PackedKeypoints, keypoints_from_coco
+from alb_mixup.datasets.annotations.keypoints import NO_KEYPOINTS, PackedKeypoints, keypoints_from_coco
 from alb_mixup.datasets.annotations.packed import PackedAnnotations
-from alb_mixup.datasets.annotations.shapes import PackedShapes, shape_from_coco
+from alb_mixup.datasets.annotations.shapes import PackedShapes, Shape, shape_from_coco
 from alb_mixup.datasets.annotations.validate import BoxTable, InvalidLog, OnInvalid, pack_valid
-from alb_mixup.datasets.base import DetectionDataset, absolute_path, checked_classes
+from alb_mixup.datasets.base import DetectionDataset, Found, absolute_path, checked_classes
+from alb_mixup.datasets.formats.coco_folder import find_images
 from alb_mixup.datasets.formats.coco_json import (
     Columns,
     collector_paused,
     columns_of,
-    image_file,
+    image_name,
     load_coco,
     read_categories,
     sound_columns,
     stated_size,
 )
-from alb_mixup.datasets.formats.coco_folder import find_images
-from alb_mixup.datasets.formats.listing import Listing
+from alb_mixup.datasets.formats.listing import Listing, split_names
 from alb_mixup.datasets.images.decode import Unreadable, picture_size
+from alb_mixup.errors import DatasetError
 from alb_mixup.functional.boxes import to_xyxy
 
 _Part = TypeVar("_Part")
@@ -98,8 +100,9 @@ class CocoDataset(DetectionDataset):
         with collector_paused():
             reader = CocoReader(load_coco(path), path, folder, given_classes, log)
             reader.select(columns_of, lambda columns: keep_crowd | ~columns.crowd)
-        shapes = reader.read_each("segmentation", shape_from_coco) if masks else None
-        points = reader.read_each("keypoints", lambda value, _: keypoints_from_coco(value)) if keypoints else None
+        reader.found.left_out = {"crowd": reader.not_chosen}
+        shapes = reader.read_each("segmentation", shape_from_coco, Shape(), "its box is its mask") if masks else None
+        points = reader.read_each("keypoints", keypoints_from_coco, NO_KEYPOINTS, "it has none") if keypoints else None
         packed, kept = reader.pack()
         self._shapes = None if shapes is None else PackedShapes.pack([shapes[row] for row in kept])
         self._keypoints = None if points is None else PackedKeypoints.pack([points[row] for row in kept])
@@ -120,6 +123,7 @@ class CocoDataset(DetectionDataset):
                 "keypoints": keypoints,
                 "on_invalid": on_invalid,
             },
+            found=reader.found,
         )
 
     def annotations(self, index: int) -> dict[str, Any]:
@@ -166,51 +170,71 @@ class CocoReader:
     ) -> None:
         self._file, self._log, self._results = path.name, log, results or path.name
         self._data = data
+        self.found = Found(splits=split_names(PurePosixPath(path.parent.name, path.name))[-1:])
+        self.not_chosen = 0  # of the annotations that are in order
         self._read_categories(path, classes)
         self._read_images(path, images)
 
     def _read_categories(self, path: Path, classes: Sequence[str] | None) -> None:
-        categories = read_categories(self._data["categories"], path)
+        categories = read_categories(self._data["categories"], path, self._log)
         names = dict.fromkeys(category.name for category in categories.values())
         self.classes = tuple(classes or names)
         ids = {name: number for number, name in enumerate(self.classes)}
-        self._names = {key: category.name for key, category in categories.items()}
-        self._class_of = {key: ids[name] for key, name in self._names.items() if name in ids}
+        self._categories = categories
+        self._class_of = {
+            key: ids[category.name]
+            for key, category in categories.items()
+            if category.name in ids and category.other is None
+        }
         keypoints = {category.name: category.keypoints for category in categories.values()}
         self.keypoint_names = tuple(keypoints.get(name, ()) for name in self.classes)
 
     def _read_images(self, path: Path, images: Path | None) -> None:
-        named = [(number, entry, self._named(number, entry)) for number, entry in enumerate(self._data.pop("images"))]
-        listing = find_images(path, images, [file for _, _, file in named if file is not None])
-        self.root = listing.root
         self._image_of: dict[Any, int] = {}
+        self._first = next((entry for entry in self._data["images"] if isinstance(entry, dict)), {})
+        named = [(number, entry, self._named(number, entry)) for number, entry in enumerate(self._data.pop("images"))]
+        listing, by_name = self._located(path, images, [file for *_, file in named if file is not None])
+        self.root = listing.root
         self._files: list[str] = []
         self._sizes: list[tuple[int, int]] = []
         for number, entry, file in named:
             if file is not None:
-                self._add_image(number, entry, file, listing)
+                self._add_image(number, entry, file.rpartition("/")[2] if by_name else file, listing)
+
+    def _located(self, path: Path, images: Path | None, files: list[str]) -> tuple[Listing, bool]:
+        """The images' folder, and whether images lie in it without the folders that LVIS names before them."""
+        try:
+            return find_images(path, images, files), False
+        except DatasetError:
+            if "coco_url" not in self._first:
+                raise
+            return find_images(path, images, [file.rpartition("/")[2] for file in files]), True
 
     def _named(self, number: int, entry: Any) -> str | None:
         try:
             hash(entry["id"])
-            return image_file(entry["file_name"])
+            return image_name(entry)
         except KeyError as error:
             self._log.add(self._file, None, f"images[{number}] has no {error}")
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, AttributeError) as error:
             self._log.add(self._file, None, f"images[{number}]: {error}")
+        with contextlib.suppress(KeyError, TypeError):  # so that its annotations are not said to be of no image
+            self._image_of.setdefault(entry["id"], _LEFT_OUT)
         return None
 
     def _add_image(self, number: int, entry: dict[str, Any], file: str, listing: Listing) -> None:
         key = entry["id"]
         try:
-            if key in self._image_of:
+            if self._image_of.get(key, _LEFT_OUT) != _LEFT_OUT:
                 raise ValueError("its id is that of an image before it")
             self._image_of[key] = _LEFT_OUT
             if file not in listing:
                 raise ValueError("its image is missing")
             size = stated_size(entry) or picture_size(self.root / file)
         except Unreadable as error:
-            self._log.add(self._file, None, f"images[{number}], {file!r}, id {key!r}: it states no size, and its image {error}")
+            self._log.add(
+                self._file, None, f"images[{number}], {file!r}, id {key!r}: it states no size, and its image {error}"
+            )
         except ValueError as error:
             self._log.add(self._file, None, f"images[{number}], {file!r}, id {key!r}: {error}")
         else:
@@ -226,10 +250,12 @@ class CocoReader:
             choose: Says which of them are wanted, bool (m,).
         """
         columns, positions = sound_columns(self._data["annotations"], self._results, self._log, read)
-        count = len(positions)
-        image = np.fromiter([self._image_of.get(key, _UNKNOWN) for key in columns.image_ids], np.int64, count)
-        class_ids = np.fromiter([self._class_of.get(key, _UNKNOWN) for key in columns.category_ids], np.int32, count)
+        image = self._numbers(self._image_of, columns.image_ids)
+        if columns.files is not None:
+            self._find_files(image, columns.files)
+        class_ids = self._numbers(self._class_of, columns.category_ids)
         wanted = choose(columns)
+        self.not_chosen = int(np.count_nonzero(~wanted & (image >= 0)))
         for row in np.flatnonzero(wanted & ((image == _UNKNOWN) | ((class_ids == _UNKNOWN) & (image >= 0)))):
             self._log_unknown(int(positions[row]), columns, int(row), unknown_image=bool(image[row] == _UNKNOWN))
         rows = np.flatnonzero(wanted & (image >= 0) & (class_ids >= 0))
@@ -242,29 +268,55 @@ class CocoReader:
             object_index=positions[rows],
             xyxy=xyxy,
             written=written,
-            class_ids=class_ids[rows],
+            class_ids=class_ids[rows].astype(np.int32),
             weights=columns.weights[rows],
         )
+
+    def _numbers(self, known: dict[Any, int], keys: Sequence[Any]) -> NDArray[np.int64]:
+        numbers = np.fromiter([known.get(key, _UNKNOWN) for key in keys], np.int64, len(keys))
+        for row in np.flatnonzero(numbers == _UNKNOWN):
+            numbers[row] = known.get(_other_form(keys[row]), _UNKNOWN)
+        return numbers
+
+    def _find_files(self, image: NDArray[np.int64], files: Sequence[Any]) -> None:
+        """Number images by the files that annotations name, rather than by their ids."""
+        numbers: dict[str, int] = {}
+        for number, file in enumerate(self._files):
+            name = file.rpartition("/")[2]
+            numbers[name] = _UNKNOWN if name in numbers else number  # two of one name in two folders
+        numbers |= {file: number for number, file in enumerate(self._files)}
+        for row, file in enumerate(files):
+            if isinstance(file, str) and numbers.get(file, _UNKNOWN) != _UNKNOWN:
+                image[row] = numbers[file]
 
     def _log_unknown(self, position: int, columns: Columns, row: int, *, unknown_image: bool) -> None:
         category = columns.category_ids[row]
         if unknown_image:
             reason = f"unknown image_id {columns.image_ids[row]!r}: it is not among the images"
-        elif category in self._names:
-            reason = f"unknown class {self._names[category]!r}: it is not among the classes given"
+        elif category in self._categories and (other := self._categories[category].other) is not None:
+            reason = (
+                f"category_id {category!r} is that of two categories, {self._categories[category].name!r} and {other!r}"
+            )
+        elif category in self._categories:
+            reason = f"unknown class {self._categories[category].name!r}: it is not among the classes given"
         else:
             reason = f"unknown category_id {category!r}: it is not among the categories"
         self._log.add(self._results, position, reason)
 
-    def read_each(self, key: str, read: Callable[[Any, tuple[int, int]], _Part]) -> dict[int, _Part]:
-        """Read one more part of each annotation, by its position; what cannot be read is logged and left out."""
+    def read_each(
+        self, key: str, read: Callable[[Any, tuple[int, int]], _Part], otherwise: _Part, so: str
+    ) -> dict[int, _Part]:
+        """Read one more part of each annotation, by its position.
+
+        Where it cannot be read, the box is kept, has `otherwise` for it, and the log says `so`.
+        """
         found: dict[int, _Part] = {}
         for position, image in zip(self._table.object_index.tolist(), self._table.image.tolist(), strict=True):
             try:
                 found[position] = read(self._data["annotations"][position].get(key), self._sizes[image])
             except ValueError as error:  # noqa: PERF203
-                self._log.add(self._results, position, str(error))
-        self._table = self._table.rows(np.isin(self._table.object_index, list(found)))
+                self._log.keep(self._results, position, f"{error}: its box is kept, and {so}")
+                found[position] = otherwise
         return found
 
     def pack(self) -> tuple[PackedAnnotations, list[int]]:
@@ -278,3 +330,10 @@ class CocoReader:
             bbox_format="coco",
         )
         return packed, self._table.object_index[kept].tolist()
+
+
+def _other_form(key: Any) -> Any:
+    """An id as a number where it is text, and the other way round: VIA writes "0" for 0."""
+    if isinstance(key, str) and key.isascii() and key.isdigit() and len(key) < 20:
+        return int(key)
+    return str(key) if isinstance(key, int) else None

@@ -106,9 +106,7 @@ class VocDataset(DetectionDataset):
 class _Reader:
     """Reads annotation files one by one and collects their objects."""
 
-    def __init__(
-        self, layout: VocLayout, classes: Sequence[str] | None, log: InvalidLog, keep_difficult: bool
-    ) -> None:
+    def __init__(self, layout: VocLayout, classes: Sequence[str] | None, log: InvalidLog, keep_difficult: bool) -> None:
         self.layout = layout
         self.found = Found(left_out={"difficult": 0}, splits=layout.splits)
         self.objects: list[VocObject] = []

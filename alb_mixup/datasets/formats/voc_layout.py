@@ -89,7 +89,7 @@ class VocLayout:
 
         Nothing but the last folder's name is looked at: the folder itself is always this dataset's.
         """
-        for text in (name, name.split()[0]):
+        for text in (name, name.split(maxsplit=1)[0]):
             path = PurePosixPath(text.replace("\\", "/"))
             suffix = path.suffix.lower()
             stem = path.stem if suffix in (*_XML, *IMAGE_SUFFIXES) else path.name
@@ -137,9 +137,7 @@ def looks_like_voc(root: Path, names: Sequence[str]) -> bool:
     """Tell whether a folder holds, in one of the usual places, XML files that are Pascal VOC annotations."""
     folder = _xml_folder(root, names)
     if folder is None:
-        return any(
-            looks_like_voc(root / name, names_in(root / name, "root")) for name in _split_folders(root, names)
-        )
+        return any(looks_like_voc(root / name, names_in(root / name, "root")) for name in _split_folders(root, names))
     files = list(files_with(names_in(root / folder, "root"), _XML))[:_TRIED]
     return folder.lower() == "annotations" or any(_is_annotation(root / folder / name) for name in files)
 
@@ -238,9 +236,7 @@ def _below(folder: Path, top: Path) -> str:
     return "" if folder == top else f"{folder.relative_to(top).as_posix()}/"
 
 
-def _images_for(
-    root: Path, names: Sequence[str], xml_folder: Path, xml: dict[str, str]
-) -> tuple[Path, dict[str, str]]:
+def _images_for(root: Path, names: Sequence[str], xml_folder: Path, xml: dict[str, str]) -> tuple[Path, dict[str, str]]:
     """The folder of the images that the annotations are named after, and its images."""
     folders = folders_in(root, names)
     by_name = {name.lower(): name for name in folders}

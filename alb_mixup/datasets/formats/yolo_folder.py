@@ -14,7 +14,6 @@ from alb_mixup.datasets.formats.listing import (
     has_images,
     is_split,
     named_folder,
-    names_in,
 )
 from alb_mixup.datasets.formats.yolo_yaml import YoloIndex, data_file_in, yaml_in
 from alb_mixup.datasets.images.decode import IMAGE_SUFFIXES
@@ -76,8 +75,9 @@ def looks_like_yolo(root: Path, names: Sequence[str]) -> bool:
     if has_images(names) and (any(name in names for name in _NAME_LISTS) or _has_pairs(names)):
         return True
     return any(
-        {"images", "labels"} <= set(inner) or (is_split(name) and _has_pairs(inner))
+        {"images", "labels"} <= set(inner) or _has_pairs(inner)
         for name in folders_in(root, names)
+        if is_split(name)
         for inner in [_names(root / name)]
     )
 
@@ -121,14 +121,16 @@ def read_folder(
     """
     if images is None:
         entries = {key: value for key, value in index.entries.items() if value}
-        splits = tuple({**entries, **{key: value for key, value in _folders(index.root).items() if key not in entries}})
-        entries = {**_folders(index.root), **entries}
+        entries = entries or _folders(index.root)
+        splits = tuple(entries)
+        if split is not None and split not in entries and (below := _folder_of(index.root, split)) is not None:
+            entries = {**entries, split: [below]}
         if not entries:
             raise DatasetError(
                 f"data must be a folder with images, got {index.root.as_posix()} with neither images/ nor a data.yaml"
                 f"{index.note}: name their folder with images="
             )
-        chosen = chosen_split(split, splits, index.file or index.root)
+        chosen = split if split in entries else chosen_split(split, splits, index.file or index.root)
         assert chosen is not None  # as there is one
         paths = [_located(index, entry) for entry in entries[chosen]]
         top = _top(index.root, paths)
@@ -150,6 +152,14 @@ def read_folder(
     return YoloFolder(chosen, splits, list(dict.fromkeys(found)), listing, below)
 
 
+def _folder_of(root: Path, split: str) -> str | None:
+    """The folder of the images of a split that nothing else names."""
+    if "/" in split or "\\" in split or split in {"", ".", ".."}:
+        return None
+    found = (f"images/{split}", f"{split}/images", split)
+    return next((folder for folder in found if has_images(_names(root / folder))), None)
+
+
 def _folders(root: Path) -> dict[str, list[str]]:
     """The splits that folders and lists alone show, each with where its images are."""
     names = _names(root)
@@ -157,10 +167,8 @@ def _folders(root: Path) -> dict[str, list[str]]:
     of_images = folders_in(root / "images", inner["images"]) if "images" in inner else []
     found = {name: [f"images/{name}"] for name in of_images if has_images(_names(root / "images" / name))}
     for name, files in inner.items():
-        if "images" in files:
-            found.setdefault(name, [f"{name}/images"])
-        elif is_split(name) and has_images(files):
-            found.setdefault(name, [name])
+        if is_split(name) and ("images" in files or has_images(files)):
+            found.setdefault(name, [f"{name}/images" if "images" in files else name])
     if not found:
         found = {os.path.splitext(name)[0]: [name] for name in files_with(names, _TXT) if is_split(name)}
     if not found:

@@ -164,6 +164,7 @@ def _tiff_tags(data: bytes) -> Iterator[tuple[int, Sequence[int]]]:
         if width * count > wide:
             place = uint(data[place : place + wide], order)
         values = data[place : place + width * count]
-        yield uint(data[start : start + 2], order), [
-            uint(values[at : at + width], order) for at in range(0, len(values), width)
-        ]
+        yield (
+            uint(data[start : start + 2], order),
+            [uint(values[at : at + width], order) for at in range(0, len(values), width)],
+        )

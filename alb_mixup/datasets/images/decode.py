@@ -182,7 +182,9 @@ def _most_pixels() -> int:
     if not value:
         return MOST_PIXELS
     if not (value.isascii() and value.isdigit()):
-        raise ArgumentError(f"ALB_MIXUP_MAX_PIXELS must be a whole number of pixels, got {value!r}: give one, or unset it")
+        raise ArgumentError(
+            f"ALB_MIXUP_MAX_PIXELS must be a whole number of pixels, got {value!r}: give one, or unset it"
+        )
     return int(value)
 
 

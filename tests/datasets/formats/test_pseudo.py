@@ -181,13 +181,13 @@ def test_empty_detections_are_background(files):
 
 GOOD = {"image_id": 100, "category_id": 7, "bbox": [10, 10, 50, 40], "score": 0.5}
 BAD = {
-    "nan": ({"score": float("nan")}, "score nan is not in"),
-    "above 1": ({"score": 1.01}, "score 1.01 is not in"),
-    "negative": ({"score": -0.1}, "score -0.1 is not in"),
-    "text": ({"score": "sure"}, "malformed"),
-    "none": ({"score": None}, "malformed"),
+    "nan": ({"score": float("nan")}, "score must be in [0, 1], got nan"),
+    "above 1": ({"score": 1.01}, "score must be in [0, 1], got 1.01"),
+    "negative": ({"score": -0.1}, "score must be in [0, 1], got -0.1"),
+    "text": ({"score": "sure"}, "score must be made of numbers, got 'sure'"),
+    "none": ({"score": None}, "score must be made of numbers, got None"),
     "unknown image": ({"image_id": 5}, "unknown image_id 5"),
-    "unhashable image": ({"image_id": [5]}, "malformed"),
+    "unhashable image": ({"image_id": [5]}, "image_id must be a number or text"),
     "unknown category": ({"category_id": 8}, "unknown category_id 8"),
     "infinite": ({"bbox": [0, 0, float("inf"), 3]}, "not finite"),
     "no area": ({"bbox": [5, 5, 0, 3]}, "no area"),
@@ -200,7 +200,7 @@ BAD = {
 def test_a_bad_prediction_costs_itself(files, change, reason):
     results = [GOOD, GOOD | change, GOOD]
     for on_invalid in ("drop", "clip"):
-        with pytest.warns(InvalidAnnotationWarning, match="1 invalid annotations"):
+        with pytest.warns(InvalidAnnotationWarning, match="1 invalid annotation"):
             dataset = PseudoLabelDataset(results, *files[1:], on_invalid=on_invalid)
         assert len(dataset.annotations(0)["bboxes"]) == 2
         assert [(bad.file, bad.object_index) for bad in dataset.invalid] == [("predictions", 1)]
@@ -299,7 +299,7 @@ def test_files_that_are_none(files, tmp_path):
     results, annotations, folder = files
     for name, text, message in (
         ("object.json", "{}", "predictions must be a list"),
-        ("text.json", "hello", "is no JSON"),
+        ("text.json", "hello", "is not JSON"),
     ):
         (tmp_path / name).write_text(text)
         with pytest.raises(DatasetError, match=message):

@@ -134,7 +134,9 @@ def test_no_such_split(tmp_path):
         VocDataset(tmp_path, "val")
 
 
-@pytest.mark.parametrize(("text", "message"), [("\n \n", "must list images"), (b"\xff\xfe\xfa", "must be a list that can be read")])
+@pytest.mark.parametrize(
+    ("text", "message"), [("\n \n", "must list images"), (b"\xff\xfe\xfa", "must be a list that can be read")]
+)
 def test_a_split_that_is_empty_or_no_text(tmp_path, text, message):
     add(tmp_path, "a")
     add_split(tmp_path, "train", text)

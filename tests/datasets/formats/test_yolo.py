@@ -259,9 +259,7 @@ def test_a_folder_without_yaml(tmp_path, classes_file):
         assert YoloDataset(tmp_path, classes=["a", "b"]).annotations(0)["labels"] == ["b"]
 
 
-@pytest.mark.parametrize(
-    "entry", ["../secret", "../../secret", "../secret.txt", "images/../../secret"]
-)
+@pytest.mark.parametrize("entry", ["../secret", "../../secret", "../secret.txt", "images/../../secret"])
 def test_a_yaml_never_leads_out_of_the_folder(tmp_path, entry):
     save(tmp_path / "secret" / "s.png", picture())
     (tmp_path / "secret.txt").write_text("secret/s.png")
@@ -379,7 +377,9 @@ def test_bad_yaml(tmp_path, text, message):
 
 
 def test_nothing_there(root):
-    with pytest.raises(DatasetError, match=r"data must be a data\.yaml or the folder.*got .*/gone, which does not exist"):
+    with pytest.raises(
+        DatasetError, match=r"data must be a data\.yaml or the folder.*got .*/gone, which does not exist"
+    ):
         YoloDataset(root / "gone")
     with pytest.raises(DatasetError, match=r"split must be one of train, got 'val' for .*data\.yaml: choose one"):
         YoloDataset(root, "val")

@@ -105,7 +105,9 @@ def test_an_ordinary_image_is_decoded_once(tmp_path, monkeypatch):
 
 def test_another_size_than_the_annotation_states(tmp_path):
     save(tmp_path / "a.png", picture())
-    with pytest.raises(ImageReadError, match=r"a\.png, which is 40 px wide and 30 px high, but its annotation says 80 and 60"):
+    with pytest.raises(
+        ImageReadError, match=r"a\.png, which is 40 px wide and 30 px high, but its annotation says 80 and 60"
+    ):
         read_image(tmp_path / "a.png", (60, 80))
 
 
