@@ -53,7 +53,7 @@ class InvalidLog:
 
     def __init__(self, root: Path, on_invalid: OnInvalid) -> None:
         if on_invalid not in get_args(OnInvalid):
-            raise ArgumentError(f"on_invalid must be 'drop', 'raise' or 'clip', got {on_invalid!r}")
+            raise ArgumentError(f"on_invalid must be 'drop', 'raise' or 'clip', got {on_invalid!r}: choose one")
         self.clip = on_invalid == "clip"
         self.records: list[InvalidAnnotation] = []
         self.remarks: list[str] = []  # on what is not invalid, but hardly meant

@@ -118,16 +118,15 @@ def read_categories(entries: Sequence[Any], path: Path, log: InvalidLog) -> dict
         category = _category(entry, path)
         before = found.setdefault(entry["id"], category)
         if before.name != category.name:
-            log.add(
-                path.name, None, f"categories[{number}], {category.name!r}: its id is that of {before.name!r} before it"
-            )
+            reason = f"categories[{number}], {category.name!r}: its id is that of {before.name!r} before it"
+            log.add(path.name, None, reason)
             found[entry["id"]] = before._replace(other=category.name)
     try:
         return dict(sorted(found.items(), key=lambda item: (isinstance(item[0], str), item[0])))
     except TypeError as error:
         raise DatasetError(
-            f"each id of categories must be a number or text, got {list(found)!r:.100} in {path.as_posix()}: correct the "
-            "file"
+            f"each id of categories must be a number or text, got {list(found)!r:.100} in {path.as_posix()}: correct "
+            "the file"
         ) from error
 
 
@@ -141,8 +140,8 @@ def _category(entry: Any, path: Path) -> Category:
     except _BAD_VALUE:
         pass
     raise DatasetError(
-        f"each of categories must have an id and a name in letters, got {entry!r:.200} in {path.as_posix()}: correct the "
-        "file"
+        f"each of categories must have an id and a name in letters, got {entry!r:.200} in {path.as_posix()}: correct "
+        "the file"
     )
 
 

@@ -274,7 +274,7 @@ def test_images_that_are_nowhere(tmp_path):
     path = write(tmp_path, [image(1)], make=False)
     with pytest.raises(
         DatasetError,
-        match=r"images must be the folder of .*got none of them, such as 'a\.png', in .*: name their folder with images=",
+        match=r"images must be .*got none of them, such as 'a\.png', in .*: name their folder with images=",
     ):
         CocoDataset(path)
     with pytest.raises(DatasetError, match=r"images must be a folder, got .*/gone, which is neither here nor in"):

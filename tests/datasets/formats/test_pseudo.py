@@ -283,7 +283,7 @@ def test_detections_that_are_none(files, odd):
         (([],), {}, "annotations must be the COCO JSON file"),
         (({},), {"classes": CLASSES}, "at least one image"),
         (({"a.jpg": sv.Detections.empty()},), {}, "classes must name each class id"),
-        (({"a.jpg": sv.Detections.empty()}, "a.json"), {"classes": CLASSES}, "annotations be None"),
+        (({"a.jpg": sv.Detections.empty()}, "a.json"), {"classes": CLASSES}, "annotations must be None"),
         (({7: sv.Detections.empty()},), {"classes": CLASSES}, "must map the paths of images"),
         (([],), {"min_score": 1.5}, "min_score must be a number in"),
         (([],), {"min_score": float("nan")}, "min_score must be a number in"),
