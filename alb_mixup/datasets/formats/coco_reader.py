@@ -125,6 +125,7 @@ class CocoReader:
         image = self._numbers(self._image_of, columns.image_ids)
         if columns.files is not None:
             self._find_files(image, columns.files)
+        self._find_stems(image, columns.image_ids)
         class_ids = self._numbers(self._class_of, columns.category_ids)
         wanted = choose(columns)
         self.not_chosen = int(np.count_nonzero(~wanted & (image >= 0)))
@@ -160,6 +161,18 @@ class CocoReader:
         for row, file in enumerate(files):
             if isinstance(file, str) and numbers.get(file, _UNKNOWN) != _UNKNOWN:
                 image[row] = numbers[file]
+
+    def _find_stems(self, image: NDArray[np.int64], keys: Sequence[Any]) -> None:
+        """Number images by the stems of their files, where ids are none of the images': Ultralytics' older results."""
+        rows = np.flatnonzero(image == _UNKNOWN).tolist()
+        stems: dict[Any, int] = {}
+        for number, file in enumerate(self._files if rows else ()):
+            stem = PurePosixPath(file).stem
+            for key in (stem, _other_form(stem)):
+                stems[key] = _UNKNOWN if key in stems else number
+        for row in rows:
+            if keys[row] is not None:
+                image[row] = stems.get(keys[row], _UNKNOWN)
 
     def _log_unknown(self, position: int, columns: Columns, row: int, *, unknown_image: bool) -> None:
         category = columns.category_ids[row]

@@ -21,13 +21,15 @@ class PseudoLabelDataset(DetectionDataset):
     """Images with a detector's predictions as their labels: each box's score is its `mixup_weight`.
 
     `MixUp(PseudoLabelDataset(...))` mixes labelled images with pseudo-labelled ones, and the weight of a box of the
-    latter is then its score times its image's share. As primaries or as a training set, boxes are weighted by their scores.
+    latter is then its score times its image's share. As primaries or as a training set, boxes are weighted by their
+    scores.
 
     The predictions are one of:
 
     - **COCO detection results**: the path of the JSON file, or its list of dicts (`image_id`, `category_id`, `bbox` as
       x_min, y_min, width, height in pixels, `score`). `annotations` says which images and categories the ids are;
-      annotations in it are not read.
+      annotations in it are not read. Where results have a
+      `file_name`, as in Ultralytics' predictions.json, that says which image they are of, and not the id.
     - **A mapping** from the path of an image, below `images`, to its detections: `supervision.Detections`, or anything
       with `xyxy` (N, 4) in pixels, `class_id` (N,) and `confidence` (N,). `classes` are the names of the class ids.
 

@@ -308,3 +308,45 @@ def test_files_that_are_none(files, tmp_path):
         PseudoLabelDataset(tmp_path / "none.json", annotations, folder)
     with pytest.raises(DatasetError, match="lists images, categories"):
         PseudoLabelDataset(results, results, folder)
+
+
+# --- Ultralytics' predictions.json --------------------------------------------------------------------------------
+
+
+def ultralytics(files, *, with_names=True):
+    """What Ultralytics' `val(save_json=True)` writes: the stem as image_id, a number where it is one."""
+    names = {entry["id"]: entry["file_name"] for entry in json.loads(files[1].read_bytes())["images"]}
+    results = []
+    for row in json.loads(files[0].read_bytes()):
+        name = names[row["image_id"]]
+        stem = name.rpartition(".")[0]
+        beside = {"file_name": name} if with_names else {}
+        results.append(row | {"image_id": int(stem) if stem.isnumeric() else stem} | beside)
+    return results
+
+
+@pytest.mark.parametrize("with_names", [True, False])
+def test_ultralytics_own_predictions(files, with_names):
+    expected = made("path", files)
+    dataset = PseudoLabelDataset(
+        ultralytics(files, with_names=with_names), *files[1:], min_score=MIN_SCORE, on_invalid="raise"
+    )
+    for index in range(len(expected)):
+        mine, theirs = dataset.annotations(index), expected.annotations(index)
+        assert mine["labels"] == theirs["labels"]
+        np.testing.assert_array_equal(mine["bboxes"], theirs["bboxes"])
+
+
+def test_the_file_that_a_result_names_counts_more_than_its_id(files):
+    """Stems that are numbers, and ids of other images that are the same numbers."""
+    images = [{"id": 2, "file_name": "1.jpg", "width": 99, "height": 99}]
+    images += [{"id": 1, "file_name": "sub/2.jpg", "width": 99, "height": 99}]
+    root = files[0].parent / "numbered"
+    (root / "sub").mkdir(parents=True)
+    for name in ("1.jpg", "sub/2.jpg"):
+        (root / name).write_bytes(b"")
+    (root / "gt.json").write_text(json.dumps({"images": images, "categories": [{"id": 7, "name": "RBC"}]}))
+    row = {"category_id": 7, "bbox": [1, 1, 5, 5], "score": 0.9}
+    results = [row | {"image_id": 2, "file_name": "2.jpg"}]
+    dataset = PseudoLabelDataset(results, root / "gt.json", root, on_invalid="raise")
+    assert [len(dataset.annotations(index)["labels"]) for index in range(2)] == [0, 1]
