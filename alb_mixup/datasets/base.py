@@ -228,7 +228,7 @@ def absolute_path(path: str | os.PathLike[str], argument: str = "root", of: str 
         ArgumentError: It is not a path.
     """
     if not isinstance(path, (str, os.PathLike)):
-        raise ArgumentError(f"{argument} must be the path of {of}, a str or Path, got {path!r}")
+        raise ArgumentError(f"{argument} must be the path of {of}, a str or Path, got {path!r}: give one")
     return Path(os.path.abspath(path))
 
 
@@ -242,5 +242,7 @@ def checked_classes(classes: Sequence[str] | None) -> tuple[str, ...] | None:
         return None
     names = () if isinstance(classes, str) else tuple(classes)
     if not names or len(set(names)) < len(names) or not all(isinstance(name, str) for name in names):
-        raise ArgumentError(f"classes must be a sequence of different class names, or None, got {classes!r}")
+        raise ArgumentError(
+            f"classes must be a sequence of different class names, or None, got {classes!r}: name each once"
+        )
     return names

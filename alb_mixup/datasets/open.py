@@ -18,6 +18,7 @@ from alb_mixup.datasets.formats.listing import (
     is_split,
     named_folder,
     names_in,
+    names_or_none,
     split_names,
 )
 from alb_mixup.datasets.formats.voc import VocDataset
@@ -123,6 +124,7 @@ def _resolve(source: Path, split: str | None, layout: Layout | None) -> tuple[Pa
     """The file or folder to open, its layout, and the splits where it is the folder of one of them."""
     if not os.path.isdir(source):
         return source, layout or _layout_of_file(source), ()
+    names_in(source, "path")  # or an error that says why not
     found = _layouts(source)
     if layout is not None and (layout in found or not found):
         return source, layout, ()
@@ -145,7 +147,7 @@ def _resolve(source: Path, split: str | None, layout: Layout | None) -> tuple[Pa
 
 def _layouts(source: Path) -> list[Layout]:
     """Each layout that a folder looks like."""
-    names = names_in(source, "path")
+    names = names_or_none(source)
     looks: dict[Layout, bool] = {
         "voc": looks_like_voc(source, names),
         "yolo": looks_like_yolo(source, names),
@@ -177,19 +179,18 @@ def _layout_of_file(source: Path) -> Layout:
 def _datasets_below(source: Path) -> dict[str, Layout]:
     """The datasets in a folder's folders, or else in theirs, by their paths; those of two layouts are none."""
     names = folders_in(source, names_in(source, "path"))[:_MOST_FOLDERS]
-    for paths in (names, [f"{name}/{inner}" for name in names for inner in _inner_folders(source / name)]):
+    for paths in (
+        names,
+        [f"{name}/{inner}" for name in names for inner in folders_in(source / name, names_or_none(source / name))],
+    ):
         found = {}
         for path in paths[:_MOST_FOLDERS]:
-            layouts = _layouts(source / path) if os.access(source / path, os.R_OK | os.X_OK) else []
+            layouts = _layouts(source / path)
             if layouts:
                 found[path] = layouts[0]
         if found:
             return found
     return {}
-
-
-def _inner_folders(folder: Path) -> list[str]:
-    return folders_in(folder, names_in(folder, "path")) if os.access(folder, os.R_OK | os.X_OK) else []
 
 
 def _unknown(source: Path, below: dict[str, Layout]) -> DatasetError:
@@ -229,14 +230,14 @@ def _coco_file(
     if len(files) == 1 and not next(iter(files.values())):
         files = dict.fromkeys(files, ("train",))
     groups: dict[tuple[str, ...], list[str]] = {}
-    for file, names in files.items():
-        groups.setdefault(names or (PurePosixPath(file).stem,), []).append(file)
+    for file, of_file in files.items():
+        groups.setdefault(of_file or (PurePosixPath(file).stem,), []).append(file)
     short = [names[-1] for names in groups]
     splits = tuple(names[-1] if short.count(names[-1]) == 1 else names[0] for names in groups)
-    of_split = {name: group for group, split in zip(groups, splits, strict=True) for name in (*group[:1], split)}
+    of_split = {name: group for group, shorter in zip(groups, splits, strict=True) for name in (group[0], shorter)}
     chosen = split if split in of_split else chosen_split(split, splits, source)
     # instances_ and person_keypoints_ come together: the boxes of all classes are in the first
-    found = groups[of_split[chosen or splits[0]]]
+    found = groups[of_split[splits[0] if chosen is None else chosen]]
     found = [file for file in found if PurePosixPath(file).name.startswith("instances")] or found
     if len(found) > 1:
         raise DatasetError(

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alb_mixup.datasets.annotations.packed import offsets_of
+from alb_mixup.datasets.annotations.shapes import floats
 from alb_mixup.datasets.annotations.shared import SharedArrays
 
 _VISIBILITIES = (0, 1, 2)
@@ -59,14 +60,17 @@ class PackedKeypoints(SharedArrays):
         }
 
 
-def keypoints_from_coco(numbers: Any) -> NDArray[np.float32]:
+NO_KEYPOINTS = np.zeros((0, 3), np.float32)
+
+
+def keypoints_from_coco(numbers: Any, _size: tuple[int, int]) -> NDArray[np.float32]:
     """Read a COCO annotation's `keypoints`: x, y, visibility, x, y, ...; None stands for none.
 
     Raises:
         ValueError: It is something else; the message is the reason.
     """
     try:
-        points = np.fromiter(numbers or (), np.float32).reshape(-1, 3)
+        points = floats(numbers or ()).astype(np.float32).reshape(-1, 3)
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"unreadable keypoints: {error}") from error
     if not np.isfinite(points).all() or not np.isin(points[:, 2], _VISIBILITIES).all():

@@ -5,7 +5,7 @@ its reference count, and the page it lies on is copied. Nothing here is a Python
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +23,7 @@ class PackedStrings(SharedArrays):
 
     Attributes:
         data: (total bytes,) uint8: the names in the file system's encoding, so that any name survives.
-        offsets: (n + 1,) int64: .
+        offsets: (n + 1,) int64.
     """
 
     data: NDArray[np.uint8]
@@ -38,9 +38,10 @@ class PackedStrings(SharedArrays):
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
+    def __iter__(self) -> Iterator[str]:
+        return map(self.__getitem__, range(len(self)))
+
     def __getitem__(self, index: int) -> str:
-        if not 0 <= index < len(self):  # which also ends an iteration
-            raise IndexError(f"index {index} is out of range for {len(self)} strings")
         return os.fsdecode(self.data[self.offsets[index] : self.offsets[index + 1]].tobytes())
 
 
@@ -54,7 +55,7 @@ class PackedAnnotations(SharedArrays):
         offsets: (n + 1,) int64: the boxes of image `i` are rows `offsets[i]:offsets[i + 1]`.
         boxes: (m, 4) float32: in the dataset's `bbox_format`.
         class_ids: (m,) int32: positions in the dataset's `classes`.
-        weights: (m,) float32: .
+        weights: (m,) float32.
     """
 
     files: PackedStrings

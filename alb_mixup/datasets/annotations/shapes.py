@@ -1,5 +1,6 @@
 """Instance masks: polygons and run lengths in flat arrays, drawn when they are asked for."""
 
+import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -152,11 +153,19 @@ def shape_from_coco(segmentation: Any, size: tuple[int, int]) -> Shape:
         return Shape()
     if isinstance(segmentation, dict):
         return Shape(runs=_runs(segmentation.get("counts"), segmentation.get("size"), size))
-    try:
-        longest = LONGEST_OUTLINE * (size[0] + size[1]) + 1000
-        return Shape([ring_from(polygon, longest) for polygon in segmentation])
-    except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"unreadable segmentation: {error}") from error
+    if not isinstance(segmentation, list):
+        raise ValueError(f"unreadable segmentation: it is neither polygons nor run lengths, got {segmentation!r:.80}")
+    longest = LONGEST_OUTLINE * (size[0] + size[1]) + 1000
+    rings, reason = [], ""
+    # VIA writes one polygon without the list around it
+    for polygon in segmentation if isinstance(segmentation[0], list) else [segmentation]:
+        try:
+            rings.append(ring_from(polygon, longest))
+        except (TypeError, ValueError, OverflowError) as error:  # noqa: PERF203
+            reason = reason or str(error)
+    if not rings:
+        raise ValueError(f"unreadable segmentation: {reason}")
+    return Shape(rings)
 
 
 LONGEST_OUTLINE = 200
@@ -173,28 +182,42 @@ def ring_from(numbers: Iterable[float], longest: float) -> Points:
     Raises:
         ValueError: It has fewer than three points, half a point, a number that is not finite, or is too long.
     """
-    flat = np.fromiter(numbers, np.float64)
+    flat = floats(numbers)
     if len(flat) < 6 or len(flat) % 2 or not np.isfinite(flat).all():
         raise ValueError(
-            f"a polygon must have three points or more, x and y of each, all finite; got {len(flat)} numbers"
+            f"a polygon must have three points or more, x and y of each, all finite, got {len(flat)} numbers"
         )
     points = flat.reshape(-1, 2)
     with np.errstate(over="ignore"):  # becomes inf, which is too long
         length = np.abs(points - np.roll(points, 1, axis=0)).sum()
     if length > longest:
-        raise ValueError(f"a polygon's outline must be {longest:g} long at the most; got {length:g}")
+        raise ValueError(f"a polygon's outline must be {longest:g} long at the most, got {length:g}")
     return points
+
+
+def floats(numbers: Iterable[Any]) -> Points:
+    """Return numbers as an array; text is not taken for numbers, as numpy would.
+
+    Raises:
+        TypeError: There is something else among them.
+    """
+    listed = list(numbers)
+    odd = [kind.__name__ for kind in set(map(type, listed)) if not issubclass(kind, int | float | np.number)]
+    if odd:
+        raise TypeError(f"numbers are expected, not {odd[0]}")
+    return np.array(listed, np.float64)
 
 
 def _runs(counts: Any, stated: Any, size: tuple[int, int]) -> NDArray[np.int32]:
     try:
-        runs = np.fromiter(_uncompressed(counts) if isinstance(counts, str) else counts, np.int64)
+        listed = _uncompressed(counts) if isinstance(counts, str) else map(operator.index, counts)
+        runs = np.fromiter(listed, np.int64)
     except (TypeError, ValueError, OverflowError, IndexError) as error:
         raise ValueError(f"unreadable run lengths: {error}") from error
     if stated != list(size):
         raise ValueError(f"run lengths are for a mask of size {stated!r}, but the image has {list(size)!r}")
     if (runs < 0).any() or (runs > size[0] * size[1]).any() or runs.sum() != size[0] * size[1]:
-        raise ValueError(f"run lengths must not be negative and must sum to {size[0] * size[1]}; got {runs.sum()}")
+        raise ValueError(f"run lengths must not be negative and must sum to {size[0] * size[1]}, got {runs.sum()}")
     return runs.astype(np.int32)
 
 

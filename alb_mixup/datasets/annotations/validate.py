@@ -53,7 +53,7 @@ class InvalidLog:
 
     def __init__(self, root: Path, on_invalid: OnInvalid) -> None:
         if on_invalid not in get_args(OnInvalid):
-            raise ArgumentError(f"on_invalid must be 'drop', 'raise' or 'clip', got {on_invalid!r}")
+            raise ArgumentError(f"on_invalid must be 'drop', 'raise' or 'clip', got {on_invalid!r}: choose one")
         self.clip = on_invalid == "clip"
         self.records: list[InvalidAnnotation] = []
         self.remarks: list[str] = []  # on what is not invalid, but hardly meant
@@ -116,8 +116,8 @@ class BoxTable:
         object_index: (m,) int64: the object's 0-based position in its annotation file.
         xyxy: (m, 4) float64: pixels, 0-based, half-open, corners ordered.
         written: (m, 4) float64: the four numbers as the file has them, for messages.
-        class_ids: (m,) int32: .
-        weights: (m,) float64: .
+        class_ids: (m,) int32.
+        weights: (m,) float64.
     """
 
     image: NDArray[np.int64]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from alb_mixup._support.regular import open_regular
-from alb_mixup.datasets.formats.listing import Listing, files_with, folders_in, named_folder, names_in, split_names
+from alb_mixup.datasets.formats.listing import Listing, files_with, folders_in, named_folder, names_or_none, split_names
 from alb_mixup.errors import DatasetError
 
 COCO_KEYS = ("images", "annotations", "categories")
@@ -33,7 +33,7 @@ def coco_files(root: Path, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
     found += [name for name in names if name.lower() == "_annotations.coco.json"]
     for folder in folders_in(root, names):
         is_annotations = folder.lower().startswith("annotation")
-        inner = names_in(root / folder, "path") if os.access(root / folder, os.R_OK | os.X_OK) else []
+        inner = names_or_none(root / folder)
         found += [
             f"{folder}/{name}"
             for name in files_with(inner, (".json",))

@@ -51,6 +51,14 @@ def names_in(folder: Path, argument: str) -> list[str]:
         ) from error
 
 
+def names_or_none(folder: Path) -> list[str]:
+    """Return the names in a folder, sorted; none where it cannot be listed."""
+    try:
+        return sorted(os.listdir(folder))
+    except (OSError, ValueError):
+        return []
+
+
 def folders_in(folder: Path, names: Sequence[str]) -> list[str]:
     """Return which of the names in a folder are visible folders."""
     return [name for name in names if not name.startswith(".") and os.path.isdir(folder / name)]

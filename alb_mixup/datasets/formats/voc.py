@@ -26,8 +26,9 @@ class VocDataset(DetectionDataset):
       looked at: they are often wrong, and could lead out of the folder.
     - **Background** is an image whose XML has no object. An image without an XML is not part of the dataset, for
       nobody has said that it is empty; where a split lists it, its annotation is missing, which is invalid.
-    - **Split lists** have one name a line, in the order that the dataset keeps: `a`, `a.jpg` or `JPEGImages/a.jpg`. In a class-wise list, such as
-      `aeroplane_train`, where names are followed by 1, 0 or -1, those with -1 (class absent) are left out.
+    - **Split lists** have one name a line, in the order that the dataset keeps: `a`, `a.jpg` or `JPEGImages/a.jpg`.
+      In a class-wise list, such as `aeroplane_train`, where names are followed by 1, 0 or -1, those with -1 (class
+      absent) are left out.
     - **Coordinates** in the XML are 1-based and name the last pixel that belongs to the box. `bboxes` are 0-based
       and half-open, so a box is (xmin - 1, ymin - 1, xmax, ymax), as supervision >= 0.31 reads them too. Corners in
       the wrong order are swapped. A box is invalid where xmin equals xmax or ymin equals ymax as written: taken by

@@ -14,6 +14,7 @@ from alb_mixup.datasets.formats.listing import (
     is_split,
     named_folder,
     names_in,
+    names_or_none,
 )
 from alb_mixup.datasets.images.decode import IMAGE_SUFFIXES
 from alb_mixup.errors import DatasetError
@@ -66,7 +67,8 @@ class VocLayout:
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise DatasetError(
-                f"split must be a list that can be read, got {path.as_posix()}: {reason}; write one name a line, in UTF-8"
+                f"split must be a list that can be read, got {path.as_posix()}: {reason}; write one name a line, in "
+                "UTF-8"
             ) from error
         lines = [line.strip() for line in text.split("\n") if line.strip()]
         if not lines:
@@ -85,11 +87,11 @@ class VocLayout:
         return None if label == "-1" else self._stem(head.rstrip())
 
     def _stem(self, name: str) -> str:
-        """The name of an image that a list calls `a`, `a.jpg`, `JPEGImages/a.jpg` or `JPEGImages/a.jpg Annotations/a.xml`.
+        """The name of an image that a list calls `a`, `a.jpg`, `JPEGImages/a.jpg`, or this and `Annotations/a.xml`.
 
         Nothing but the last folder's name is looked at: the folder itself is always this dataset's.
         """
-        for text in (name, name.split()[0]):
+        for text in (name, name.split(maxsplit=1)[0]):
             path = PurePosixPath(text.replace("\\", "/"))
             suffix = path.suffix.lower()
             stem = path.stem if suffix in (*_XML, *IMAGE_SUFFIXES) else path.name
@@ -138,7 +140,7 @@ def looks_like_voc(root: Path, names: Sequence[str]) -> bool:
     folder = _xml_folder(root, names)
     if folder is None:
         return any(looks_like_voc(root / name, names_in(root / name, "root")) for name in _split_folders(root, names))
-    files = list(files_with(names_in(root / folder, "root"), _XML))[:_TRIED]
+    files = list(files_with(names_or_none(root / folder), _XML))[:_TRIED]
     return folder.lower() == "annotations" or any(_is_annotation(root / folder / name) for name in files)
 
 
@@ -161,17 +163,10 @@ def _xml_folder(root: Path, names: Sequence[str]) -> str | None:
     by_name = {name.lower(): name for name in folders}
     known = [by_name.get(name, name) for name in _XML_FOLDERS if name in by_name or not name]
     for folder in (*known, *(name for name in folders if name not in known and not is_split(name))):
-        listed = names if not folder else _listed_or_none(root / folder)
+        listed = names if not folder else names_or_none(root / folder)
         if next(files_with(listed, _XML), None) is not None:
             return folder
     return None
-
-
-def _listed_or_none(folder: Path) -> list[str]:
-    try:
-        return sorted(os.listdir(folder))
-    except OSError:
-        return []
 
 
 def _find(root: Path, names: Sequence[str]) -> VocLayout | None:
@@ -183,14 +178,14 @@ def _of_split(root: Path, names: Sequence[str], split: str | None) -> VocLayout 
     """The layout of one of the folders `train`, `valid`, ... that are each a dataset, as Roboflow writes them."""
     layouts = {}
     for name in _split_folders(root, names):
-        inner = _listed_or_none(root / name)
+        inner = names_or_none(root / name)
         if _xml_folder(root / name, inner) is not None:
             layouts[name] = inner
     if not layouts:
         return None
-    chosen = chosen_split(split, tuple(layouts), root) or ""
-    found = _find(root / chosen, layouts[chosen])
-    assert found is not None  # as it has an XML folder
+    chosen = chosen_split(split, tuple(layouts), root) or next(iter(layouts))
+    folder = root / chosen
+    found = _of_folders(folder, layouts[chosen], folder / (_xml_folder(folder, layouts[chosen]) or ""), None)
     return replace(
         found,
         root=root,
@@ -205,8 +200,7 @@ def _of_split(root: Path, names: Sequence[str], split: str | None) -> VocLayout 
 def _of_folders(root: Path, names: Sequence[str], xml_folder: Path | None, image_folder: Path | None) -> VocLayout:
     if xml_folder is None:
         below = _xml_folder(root, names)
-        xml_folder = image_folder if below is None else root / below
-    assert xml_folder is not None  # one of the two is given
+        xml_folder = (image_folder or root) if below is None else root / below
     xml = by_stem(names_in(xml_folder, "annotations"), _XML)
     if not xml:
         raise DatasetError(
@@ -244,7 +238,7 @@ def _images_for(root: Path, names: Sequence[str], xml_folder: Path, xml: dict[st
     others = [root / name for name in folders if not is_split(name)]
     fallback = None
     for folder in dict.fromkeys((*likely, xml_folder, root, *others)):
-        images = by_stem(_listed_or_none(folder), IMAGE_SUFFIXES)
+        images = by_stem(names_or_none(folder), IMAGE_SUFFIXES)
         if not xml.keys().isdisjoint(images):
             return folder, images
         if images and fallback is None:
@@ -262,7 +256,7 @@ def _images_for(root: Path, names: Sequence[str], xml_folder: Path, xml: dict[st
 def _lists(root: Path, names: Sequence[str]) -> dict[str, str]:
     """The lists of splits: those of ImageSets/Main/, of ImageSets/, or beside the images, by the split's name."""
     for folder in ("ImageSets/Main", "ImageSets", ""):
-        listed = names if not folder else _listed_or_none(root / folder)
+        listed = names if not folder else names_or_none(root / folder)
         found = {os.path.splitext(name)[0]: f"{folder}/{name}".lstrip("/") for name in files_with(listed, (".txt",))}
         if not folder:
             found = {split: file for split, file in found.items() if is_split(split)}

@@ -10,7 +10,8 @@ from alb_mixup.datasets.annotations.packed import PackedAnnotations
 from alb_mixup.datasets.annotations.shapes import PackedShapes
 from alb_mixup.datasets.annotations.validate import BoxTable, InvalidLog, OnInvalid, pack_valid
 from alb_mixup.datasets.base import DetectionDataset, Found, absolute_path, checked_classes
-from alb_mixup.datasets.formats.yolo_folder import YoloFolder, labels_elsewhere, orphans, read_folder
+from alb_mixup.datasets.formats.yolo_folder import YoloFolder, read_folder
+from alb_mixup.datasets.formats.yolo_labels import labels_elsewhere, orphans
 from alb_mixup.datasets.formats.yolo_txt import YoloRows, label_lines
 from alb_mixup.datasets.formats.yolo_yaml import YoloIndex, read_index
 from alb_mixup.errors import DatasetError

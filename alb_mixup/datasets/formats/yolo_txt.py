@@ -65,12 +65,12 @@ class YoloRows:
         )
 
     def columns(self) -> NDArray[np.float64]:
-        """float64 (m, 6): class id, x centre, y centre, width, height, weight."""
+        """Return the rows, (m, 6) float64: class id, x centre, y centre, width, height, weight."""
         return np.array(self._numbers, np.float64).reshape(-1, 6)
 
 
 def label_lines(path: str) -> list[str] | None:
-    """Return the lines of a label file; None where there is no file.
+    """Return the lines of a label file; None where the file is gone.
 
     Raises:
         ValueError: It cannot be read; the message is the reason.

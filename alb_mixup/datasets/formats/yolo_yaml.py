@@ -88,7 +88,9 @@ def _says_yolo(path: Path) -> bool:
         data = _load(read_text(path, _LONGEST))
     except (OSError, ValueError, RecursionError, yaml.YAMLError):
         return False
-    return isinstance(data, dict) and ("names" in data or "nc" in data) and (_SPLITS & data.keys() or "path" in data)
+    return (
+        isinstance(data, dict) and ("names" in data or "nc" in data) and bool(_SPLITS & data.keys() or "path" in data)
+    )
 
 
 def _load(text: str) -> Any:

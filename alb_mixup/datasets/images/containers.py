@@ -53,17 +53,18 @@ def header_of(data: bytes) -> Header | None:
     return None if size is None else Header(size, None if may_turn else size)
 
 
-def is_cut_short(data: bytes) -> bool:
-    """Tell whether a whole file ends before its picture does; False where its format cannot say."""
+def is_cut_short(data: bytes) -> bool | None:
+    """Tell whether a whole file ends before its picture does; None where its format cannot say."""
     if data.startswith(PNG):
         return data.rfind(b"IEND") < 0
     if data[:4] == b"RIFF":
         return uint(data[4:8], "little") + 8 > len(data)
     if data.startswith(b"BM"):
-        return _bmp_length(data) > len(data)
+        length = _bmp_length(data)
+        return None if length is None else length > len(data)
     if data[:4] in _TIFF:
         return _tiff_length(data) > len(data)
-    return False
+    return None
 
 
 def uint(data: bytes, order: Order) -> int:
@@ -89,14 +90,14 @@ def _bmp(data: bytes) -> tuple[int, int] | None:
     return abs(height), max(0, int.from_bytes(data[18:22], "little", signed=True))
 
 
-def _bmp_length(data: bytes) -> int:
+def _bmp_length(data: bytes) -> int | None:
     size = _bmp(data)
     if size is None:
         return len(data) + 1
     is_old = uint(data[14:18], "little") == 12
     bits = uint(data[24:26] if is_old else data[28:30], "little")
     if not is_old and uint(data[30:34], "little") not in _BMP_PLAIN:
-        return 0
+        return None
     return uint(data[10:14], "little") + (size[1] * bits + 31) // 32 * 4 * size[0]
 
 

@@ -35,7 +35,7 @@ _IMPOSTORS = {
 }
 
 
-class Unreadable(ValueError):
+class Unreadable(ValueError):  # noqa: N818  (a reason, which an error goes on to name)
     """An image file cannot be read; the message is the reason, to go on after the file's name."""
 
 
@@ -236,8 +236,8 @@ def _decode_as_stated(data: bytes, header: Header, size: tuple[int, int] | None)
     image = _decode(data, as_stored)
     if image.shape[:2] != size:
         raise Unreadable(
-            f"is {image.shape[1]} px wide and {image.shape[0]} px high, but its annotation says {size[1]} and {size[0]} "
-            "(its boxes would be shifted)"
+            f"is {image.shape[1]} px wide and {image.shape[0]} px high, but its annotation says {size[1]} and "
+            f"{size[0]} (its boxes would be shifted)"
         )
     return image
 

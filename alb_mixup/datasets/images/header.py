@@ -37,8 +37,8 @@ def is_jpeg(data: bytes) -> bool:
     return data.startswith(_JPEG)
 
 
-def is_cut_short(data: bytes) -> bool:
-    """Tell whether an image file ends before its picture does; False where its format cannot say.
+def is_cut_short(data: bytes) -> bool | None:
+    """Tell whether an image file ends before its picture does; None where its format cannot say.
 
     Args:
         data: The whole file.

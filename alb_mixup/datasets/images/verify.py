@@ -13,8 +13,9 @@ _HEAD, _TAIL = 8192, 512
 def image_fault(path: Path, stated_hw: tuple[int, int] | None) -> str | None:
     """Find what an image file's header and end say against reading it.
 
-    Most files are asked for their first and last kilobytes alone, and no pixel is decoded, unless a size is stated and
-    the file has an orientation that only decoding tells (never so for JPEG).
+    Most files are asked for their first and last kilobytes alone, and no pixel is decoded. Decoded are those of formats
+    that are rare and do not say where they end (GIF, JPEG 2000, AVIF, PNM), and those other than JPEG that a size is
+    stated of and that have an orientation.
 
     Args:
         path: The file.
@@ -38,11 +39,13 @@ def image_fault(path: Path, stated_hw: tuple[int, int] | None) -> str | None:
     except OSError as error:
         return f"cannot be read ({error.strerror})"
     fault = header_fault(data, header, stated_hw)
-    if fault is None and not is_whole and is_cut_short(data):
-        return CUT_SHORT
-    if fault is None and header is not None and header.shown is None and stated_hw is not None:
+    if fault is not None:
+        return fault
+    is_short = False if is_whole else is_cut_short(data)
+    is_turned = header is not None and header.shown is None and stated_hw is not None
+    if is_short is None or (is_turned and not is_short):
         return decode_fault(path, stated_hw)
-    return fault
+    return CUT_SHORT if is_short else None
 
 
 def decode_fault(path: Path, stated_hw: tuple[int, int] | None) -> str | None:
