@@ -24,7 +24,7 @@ from alb_mixup.generation.pool import run_in_workers
 from alb_mixup.generation.verify import damaged, is_finished
 
 _MANIFEST, _SKIPPED = "manifest.csv", "skipped.csv"
-_BATCH = 32  # outputs whose files are synced together, before they are noted as done
+_BATCH = 64  # outputs whose files are synced together, before they are noted as done
 
 # Makes and writes the outputs of these numbers, by `Writer`s; returns what these return, as it is done.
 Engine = Callable[[list[int]], Generator[Written, None, None]]
@@ -79,7 +79,7 @@ def generate(
     folder = Folder(destination)
 
     def in_processes(missing: list[int]) -> Generator[Written, None, None]:
-        size = max(1, min(_BATCH, -(-len(missing) // workers)))
+        size = max(1, min(_BATCH, -(-len(missing) // (2 * workers))))
         batches = [missing[begin : begin + size] for begin in range(0, len(missing), size)]
         return run_in_workers(Writer, (plan, folder), batches, min(workers, max(1, len(batches))))
 
