@@ -137,7 +137,7 @@ class Folder(Destination):
             self.write(JOURNAL, [self.read(JOURNAL) or b""])  # a file of our own, in place of one that others share
         file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666), "r+b")
         try:
-            if not lock(file.fileno(), wait=False):
+            if lock(file.fileno(), wait=False) is False:
                 raise OutputError(
                     f"destination must be written by one process at a time, got {self}, which another is writing: wait "
                     "for it, or take another folder"
