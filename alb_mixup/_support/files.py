@@ -80,10 +80,15 @@ def check_of(pieces: Iterable[bytes]) -> Check:
     return length, crc
 
 
-def check_of_file(path: Path) -> Check | None:
-    """Return length and checksum of a regular file; None where there is none, or it cannot be read."""
+def check_of_file(path: str | os.PathLike[str], *, link: bool = False) -> Check | None:
+    """Return length and checksum of a regular file; None where there is none, or it cannot be read.
+
+    Args:
+        path: The file.
+        link: Whether it may be a link to one.
+    """
     try:
-        if not is_regular(path):
+        if not stat.S_ISREG((os.stat if link else os.lstat)(path).st_mode):
             return None
         with open(path, "rb") as file:
             return check_of(iter(lambda: file.read(_PIECE), b""))
@@ -108,17 +113,20 @@ def make_folder(path: Path) -> None:
     sync_folder(path.parent)
 
 
-def sync(files: Iterable[Path]) -> None:
-    """Have files on disk, many at a time.
+def sync(files: Iterable[str | os.PathLike[str]], folders: Iterable[str | os.PathLike[str]] = ()) -> None:
+    """Have files, and the names in folders, on disk; all at once, which costs little more than one of them.
 
     Raises:
         OSError: One of them is gone, or cannot be written.
     """
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        list(pool.map(_sync_file, files))
+        synced = [pool.submit(_sync_file, path) for path in files]
+        synced += [pool.submit(sync_folder, path) for path in folders]
+        for done in synced:
+            done.result()
 
 
-def _sync_file(path: Path) -> None:
+def _sync_file(path: str | os.PathLike[str]) -> None:
     descriptor = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))
     try:
         os.fsync(descriptor)
@@ -126,7 +134,7 @@ def _sync_file(path: Path) -> None:
         os.close(descriptor)
 
 
-def sync_folder(path: Path) -> None:
+def sync_folder(path: str | os.PathLike[str]) -> None:
     """Have the names in a folder on disk, where the system can be told so (Windows cannot)."""
     if sys.platform == "win32":
         return

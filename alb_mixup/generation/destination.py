@@ -1,9 +1,8 @@
 """Where a mixed set is written."""
 
-import contextlib
 import os
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +110,8 @@ class Folder(Destination):
 
     def write(self, path: str, pieces: Iterable[bytes], *, synced: bool = True) -> files.Check:
         """Write a file beside, then rename it."""
-        target, unfinished = self._inside(path), self._inside(f"{_UNFINISHED}/{os.getpid()}-{Path(path).name}")
+        target = self._inside(path)
+        unfinished = self._inside(f"{_UNFINISHED}/{os.getpid()}-{target.name}")
         for folder in (target.parent, unfinished.parent):
             files.make_folder(folder)
         return files.write_whole(target, pieces, unfinished, synced=synced)
@@ -124,12 +124,10 @@ class Folder(Destination):
             files.sync_folder(found.parent)
 
     def keep(self, records: Sequence[Mapping[str, Any]]) -> None:
-        """Sync the files of outputs, many at a time, and the folders from theirs up to this one."""
+        """Sync the files of outputs, and the folders from theirs up to this one."""
         paths = [self._inside(path) for record in records for path in record["files"]]
-        files.sync(paths)
-        folders = {folder for path in paths for folder in path.parents if folder.is_relative_to(self.root)}
-        for folder in folders:
-            files.sync_folder(folder)
+        folders = {folder for parent in {path.parent for path in paths} for folder in (parent, *parent.parents)}
+        files.sync(paths, [folder for folder in folders if folder.is_relative_to(self.root)])
 
     def journal(self, count: int) -> Journal:
         """A file that this process has locked."""
@@ -139,7 +137,7 @@ class Folder(Destination):
             self.write(JOURNAL, [self.read(JOURNAL) or b""])  # a file of our own, in place of one that others share
         file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666), "r+b")
         try:
-            if not lock(file.fileno(), wait=False):
+            if lock(file.fileno(), wait=False) is False:
                 raise OutputError(
                     f"destination must be written by one process at a time, got {self}, which another is writing: wait "
                     "for it, or take another folder"
@@ -152,29 +150,29 @@ class Folder(Destination):
 
     def clear(self) -> None:
         """Remove what is half done."""
-        unfinished = self._inside(_UNFINISHED)
+        unfinished = self._inside(f"{_UNFINISHED}/any").parent
         if unfinished.exists():
             shutil.rmtree(unfinished, ignore_errors=True)
-            with contextlib.suppress(OSError):
-                files.sync_folder(unfinished.parent)
+            files.sync_folder(unfinished.parent)
 
     def _inside(self, path: str) -> Path:
         """A path below this folder, none of whose own folders is a link.
 
         Raises:
             OutputError: One of them is.
+            ValueError: It is not below.
         """
-        found = self.root / path
-        for part in found.relative_to(self.root).parents:
-            folder = self.root / part
-            if folder != self.root and _is_link(folder):
+        folders, found = path.split("/")[:-1], os.fspath(self.root)
+        if path.startswith(("/", "\\")) or ".." in path.split("/"):
+            raise ValueError(path)
+        for name in folders:
+            found = os.path.join(found, name)
+            if os.path.islink(found) or _is_junction(found):
                 raise OutputError(
-                    f"destination must hold no links, got {folder.as_posix()}, which leads elsewhere: nothing is "
-                    "written or deleted there; remove the link, or take another folder"
+                    f"destination must hold no links, got {found}, which leads elsewhere: nothing is written or "
+                    "deleted there; remove the link, or take another folder"
                 )
-        return found
+        return self.root / path
 
 
-def _is_link(path: Path) -> bool:
-    is_junction = getattr(os.path, "isjunction", None)  # Windows; from Python 3.12
-    return path.is_symlink() or (is_junction is not None and is_junction(path))
+_is_junction: Callable[[str], bool] = getattr(os.path, "isjunction", lambda _: False)  # Windows; from Python 3.12

@@ -198,7 +198,7 @@ class Written(NamedTuple):
 
 def check_of_source(root: Path, name: str) -> list[int] | None:
     """Length and checksum of an image below a dataset's root, which may be a link; None where it cannot be read."""
-    found = check_of_file(Path(os.path.realpath(root / name)))
+    found = check_of_file(os.path.join(root, name), link=True)
     return None if found is None else list(found)
 
 

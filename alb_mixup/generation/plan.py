@@ -94,7 +94,7 @@ class Plan:
         for name, low, high in (("multiplier", 1, 10**6), ("seed", 0, 2**63), ("quality", 0, 100)):
             value = checks.whole_number(name, getattr(self, name))
             if not low <= value <= high:
-                raise ArgumentError(f"{name} must be {low} to {high}, got {value}")
+                raise ArgumentError(f"{name} must be {low} to {high}, got {value}: give a number in that range")
         if self.val is not None:
             object.__setattr__(self, "val", os.path.abspath(self.val))
         self.layout()

@@ -25,7 +25,7 @@ from alb_mixup.generation.verify import damaged, is_finished
 
 _NOTABLE = 0.001  # share of mixes that is worth a warning
 _MANIFEST, _SKIPPED = "manifest.csv", "skipped.csv"
-_BATCH = 32  # outputs whose files are synced together, before they are noted as done
+_BATCH = 64  # outputs whose files are synced together, before they are noted as done
 
 # Makes and writes the outputs of these numbers, by `Writer`s; returns what these return, as it is done.
 Engine = Callable[[list[int]], Generator[Written, None, None]]
@@ -80,7 +80,7 @@ def generate(
     folder = Folder(destination)
 
     def in_processes(missing: list[int]) -> Generator[Written, None, None]:
-        size = max(1, min(_BATCH, -(-len(missing) // workers)))
+        size = max(1, min(_BATCH, -(-len(missing) // (2 * workers))))
         batches = [missing[begin : begin + size] for begin in range(0, len(missing), size)]
         return run_in_workers(Writer, (plan, folder), batches, min(workers, max(1, len(batches))))
 

@@ -60,7 +60,7 @@ def generate(
 ) -> str:
     """`alb_mixup.generate` by actors of a Ray cluster: the same files, resumed in the same way.
 
-    An actor that dies is started again, and its task done again, as often as it takes: so Ray Data has it. Its outputs
+    An actor that dies is started again, and its task done again, until it succeeds: so Ray Data has it. Its outputs
     are the same, and are noted once.
 
     Args:

@@ -93,7 +93,9 @@ def _attach(
 def _locked_file() -> tuple[int, str]:
     while True:
         descriptor, path = tempfile.mkstemp(prefix=_PREFIX, suffix=_SUFFIX)
-        if lock(descriptor, wait=False) and os.path.exists(path):  # not taken for an abandoned one meanwhile
+        if lock(descriptor, wait=False) is not False and os.path.exists(
+            path
+        ):  # not taken for an abandoned one meanwhile
             return descriptor, path
         os.close(descriptor)
 
