@@ -2,9 +2,11 @@
 
 import argparse
 import json
+import os
 
 from alb_mixup.cli.parser import SOURCE, add_reading
 from alb_mixup.cli.source import open_source
+from alb_mixup.generation.verify import verify
 from alb_mixup.view.report import as_json, report
 from alb_mixup.view.survey import survey
 
@@ -31,6 +33,7 @@ keys of --json (new ones may come, none will go or change):
   pixels_decoded              true with --pixels
   invalid                     list of {"file", "object", "reason"}; object is a position in the file, or null
   unreadable                  list of {"file", "reason"}: images
+  not_as_generated            of a set that `generate` wrote: list of what is not as it was written
 """
 
 
@@ -51,7 +54,11 @@ def run(arguments: argparse.Namespace) -> tuple[str, int]:
         The report, and 0 where SRC is clean, else 1.
     """
     found = survey(open_source(arguments), pixels=arguments.pixels, progress=not arguments.quiet)
-    code = 0 if found.is_clean else 1
+    damaged = verify(arguments.src) if os.path.isdir(arguments.src) else []
+    is_clean = found.is_clean and not damaged
     if arguments.json:
-        return json.dumps(as_json(found), indent=2), code
-    return report(found), code
+        text = json.dumps(as_json(found) | {"clean": is_clean, "not_as_generated": damaged}, indent=2)
+    else:
+        lines = [f"not as `generate` wrote it: {len(damaged):,}", *map("  {}".format, damaged)] if damaged else []
+        text = "\n".join([report(found), *lines])
+    return text, 0 if is_clean else 1

@@ -91,6 +91,8 @@ def _splits(survey: Survey) -> list[str]:
     names = survey.dataset.splits
     if not names:
         return []
+    if len(names) == 1 and names[0] == survey.dataset.split:
+        return [f"split: {printable(names[0])}, the only one"]
     split = survey.dataset.split
     which = "--split chooses" if split is None else f"this is {printable(split)}"
     return [f"splits: {', '.join(map(printable, names))} ({which})"]
