@@ -1,5 +1,6 @@
 """The program as a process: encodings, pipes, full disks, Ctrl-C, narrow terminals. No traceback, ever."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -90,9 +91,8 @@ def test_a_full_disk_behind_stdout_is_an_error_in_one_line(source, tmp_path):
 def test_streams_that_are_closed_from_the_start(source):
     for streams in (">&-", "2>&-", ">&- 2>&-"):
         script = f'exec "{sys.executable}" -m alb_mixup check "$1" {streams}'
-        done = subprocess.run(
-            ["sh", "-c", script, "sh", str(source)], env=ALONE | {"PYTHONPATH": str(ROOT)}, capture_output=True, check=False
-        )  # fmt: skip
+        environment = ALONE | {"PYTHONPATH": str(ROOT)}
+        done = subprocess.run(["sh", "-c", script, "sh", source], env=environment, capture_output=True, check=False)
         assert (done.returncode, b"Traceback" in done.stderr) == (0, False)
 
 
@@ -107,10 +107,8 @@ def interrupted(process, moment):
     """Send Ctrl-C to the whole group, as a terminal does, once `moment()` is true."""
     while process.poll() is None and not moment():
         time.sleep(0.01)
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGINT)
-    except ProcessLookupError:
-        pass
     out, err = process.communicate(timeout=120)
     return process.returncode, out, err.decode()
 
@@ -161,10 +159,9 @@ def test_ctrl_c_is_one_line_at_any_moment(moment, tmp_path):
 @pytest.mark.parametrize("command", ["check", "preview"])
 def test_ctrl_c_while_images_are_read(command, tmp_path):
     source = layouts.write_coco(tmp_path / "source")
-    (tmp_path / "images").mkdir()
     options = ["-n", "100", "-o", tmp_path / "page.png"] if command == "preview" else []
     process = start(command, source, *options, start_new_session=True)
-    code, out, err = interrupted(process, has_loaded(process, "matplotlib" if command == "preview" else "yaml"))
+    code, _, err = interrupted(process, has_loaded(process, "matplotlib" if command == "preview" else "yaml"))
     assert "Traceback" not in err
     assert (code, err) == (130, "alb-mixup: interrupted\n") or (code, err) == (0, "")
 

@@ -14,7 +14,8 @@ from tests.support import damage, layouts
 @pytest.mark.parametrize(
     ("python", "shell"),
     [
-        ("images must be a folder, got 'x': name it with images=", "--images must be a folder, got 'x': name it with --images"),
+        ("images must be a folder, got 'x': name it with images=",
+         "--images must be a folder, got 'x': name it with --images"),
         ("path must be a dataset, got x: choose with layout= one of coco, voc",
          "SRC must be a dataset, got x: choose with --layout one of coco, voc"),
         ("pass on_invalid='drop' or on_invalid=\"clip\".", "pass --on-invalid drop or --on-invalid clip."),
