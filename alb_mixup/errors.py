@@ -41,7 +41,7 @@ class CacheError(AlbMixUpError, OSError):
     """A cache file cannot be written (the disk is full), or is damaged, gone, or something else."""
 
 
-class SerializationError(AlbMixUpError, TypeError):
+class SerializationError(AlbMixUpError, TypeError, NotImplementedError):
     """A transform holds something that has no JSON-safe description, such as an in-memory reference."""
 
 

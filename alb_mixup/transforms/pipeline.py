@@ -5,6 +5,8 @@ from typing import Any
 
 import albumentations as A
 
+from alb_mixup import _backend
+
 
 def detection_pipeline(
     transforms: Sequence[Any],
@@ -23,8 +25,8 @@ def detection_pipeline(
     Returns:
         `A.Compose`, whose transforms remember the last record (`get_applied_params()`).
     """
-    return A.Compose(
-        list(transforms),
+    return _backend.compose(
+        transforms,
         bbox_params=A.BboxParams(bbox_format, label_fields=list(label_fields)),
         seed=seed,
         save_applied_params=True,
