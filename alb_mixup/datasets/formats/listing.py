@@ -111,8 +111,9 @@ def split_names(file: PurePosixPath) -> tuple[str, ...]:
     Returns:
         The names, the longer first; empty where it names none.
     """
+    is_roboflow = file.name.lower() == "_annotations.coco.json"  # the only ones that their folder names
     last, first = file.stem.rpartition("_")[2], file.stem.partition("_")[0]
-    for name in (last, first, file.parent.name):
+    for name in (file.parent.name,) if is_roboflow else (last, first):
         if is_split(name):
             return tuple(dict.fromkeys((name, name.rstrip("0123456789"))))
     return ()

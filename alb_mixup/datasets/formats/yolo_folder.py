@@ -63,7 +63,8 @@ def looks_like_yolo(root: Path, names: Sequence[str]) -> bool:
         return True
     if {"images", "labels"} <= set(names) and _may_be_labels(root / "labels"):
         return True
-    if has_images(names) and (any(name in names for name in _NAME_LISTS) or _has_pairs(names)):
+    has_list = any(name in names for name in _NAME_LISTS)
+    if (has_images(names) and (has_list or _has_pairs(names))) or (has_list and "images" in names):
         return True
     return any(
         {"images", "labels"} <= set(inner) or _has_pairs(inner)
@@ -169,20 +170,30 @@ def _located(index: YoloIndex, entry: str) -> Path:
     for text in dict.fromkeys((entry, entry.replace("\\", "/"))):
         # "../train/images" beside the data.yaml is what Roboflow writes; Ultralytics looks it up in the root as well.
         parts = text.removeprefix("../").split("/")
-        tried = [text.removeprefix("../"), text, *("/".join(parts[start:]) for start in range(1, len(parts)))]
-        for below in filter(None, tried):
+        for below in (text.removeprefix("../"), text):
             path = Path(os.path.abspath(root / below))
-            if os.path.exists(path) and (os.path.isabs(text) or path.is_relative_to(root)):
+            if os.path.exists(path):
+                if os.path.isabs(text) or path.is_relative_to(root):
+                    return path
+                raise _leads_out(index, entry)
+        # Written elsewhere: what is left of the path must still be a list, or say more than `images` does.
+        for below in ("/".join(parts[start:]) for start in range(1, len(parts))):
+            path = root / below
+            says_enough = "/" in below.strip("/") or is_split(below) or os.path.isfile(path)
+            if ".." not in below and not os.path.isabs(below) and says_enough and os.path.exists(path):
                 return path
-    path = Path(os.path.abspath(root / entry))
-    if not path.is_relative_to(root):
-        raise DatasetError(
-            f"data.yaml must name images in its folder or its path:, got {entry!r} in {root.as_posix()}, which leads "
-            f"out{index.note}: set path: to the folder that holds all"
-        )
+    if not Path(os.path.abspath(root / entry)).is_relative_to(root):
+        raise _leads_out(index, entry)
     raise DatasetError(
-        f"data.yaml must name a folder of images or a list of them, got {entry!r}, which is not in {root.as_posix()}"
-        f"{index.note}: correct it, or name the folder with images="
+        f"data.yaml must name a folder of images or a list of them, got {entry!r:.300}, which is not in "
+        f"{root.as_posix()}{index.note}: correct it, or name the folder with images="
+    )
+
+
+def _leads_out(index: YoloIndex, entry: str) -> DatasetError:
+    return DatasetError(
+        f"data.yaml must name images in its folder or its path:, got {entry!r:.300} in {index.root.as_posix()}, which "
+        f"leads out{index.note}: set path: to the folder that holds all"
     )
 
 
