@@ -254,7 +254,7 @@ class MixUp(_backend.MixTransform):
         primary = Primary(data, self._additional_targets)
         primary.check_targets({kind: self.get_processor(kind) for kind in ROW_TARGETS})
         if record["reference_index"] is None:
-            return data
+            return data | {key: np.ascontiguousarray(data[key]) for key in primary.keys("image", "mask")}
         partner = self._held.partner(primary, self._fit(primary), record, drawn)
         mix = _Mix(float(record["ratio"]), *place(primary.hw, partner.hw, self.fit_mode), partner)
         # Rows first: an image goes through the processor's cache and leaves nothing else there (same place)
