@@ -9,6 +9,7 @@ from torch.utils.data import Dataset, get_worker_info
 
 from alb_mixup import _backend
 from alb_mixup._support.memory import keep_freed_memory
+from alb_mixup.datasets import CachedDataset, DiskCache
 from alb_mixup.datasets.protocols import format_of
 from alb_mixup.errors import ArgumentError
 from alb_mixup.integrations.torch.schedule import MixUpSchedule
@@ -24,7 +25,8 @@ class TransformedDataset(Dataset):  # type: ignore[misc, unused-ignore]
     Workers also keep up to 64 MB of the memory that they free, for the images that they allocate next, instead of
     giving each back to the system (with glibc; benchmarks/RESULTS.md, "Pages").
 
-    A sample without the pipeline's weight field gets ones: every box of it is a whole one.
+    A sample without the pipeline's weight field gets ones: every box of it is a whole one. A MixUp whose reference is
+    the same dataset, cached or not, draws another sample than the one that it is mixed with.
 
     Args:
         dataset: A dataset of this package, or anything with `__len__` and `__getitem__` that returns dicts for the
@@ -54,7 +56,10 @@ class TransformedDataset(Dataset):  # type: ignore[misc, unused-ignore]
         self.pipeline = pipeline
         self.schedule = schedule
         self._entered = False
-        self._weight_fields = _weight_fields(pipeline)
+        mixups = [part for part in parts_of(pipeline) if isinstance(part, MixUp)]
+        self._weight_fields = _weight_fields(pipeline, mixups)
+        own = [mixup for mixup in mixups if mixup.reference is not None]
+        self._index_keys = {mixup.index_key for mixup in own if _uncached(mixup.reference) is _uncached(dataset)}
         _check_format("dataset", dataset, pipeline)
 
     def __len__(self) -> int:
@@ -71,7 +76,13 @@ class TransformedDataset(Dataset):  # type: ignore[misc, unused-ignore]
         _check_format(f"dataset[{index}]", sample, self.pipeline)
         missing = [field for field in self._weight_fields if field not in sample] if "bboxes" in sample else ()
         ones = {field: np.ones(len(sample["bboxes"]), np.float32) for field in missing}
-        return dict(self.pipeline(**sample, **ones))
+        made = self.pipeline(**sample, **ones, **dict.fromkeys(self._index_keys, index))
+        return {key: value for key, value in made.items() if key not in self._index_keys}
+
+
+def _uncached(samples: Any) -> Any:
+    """Return the samples that a cache holds, or those that are none's."""
+    return _uncached(samples.dataset) if isinstance(samples, CachedDataset | DiskCache) else samples
 
 
 def _check_format(name: str, samples: Any, pipeline: Any) -> None:
@@ -85,11 +96,10 @@ def _check_format(name: str, samples: Any, pipeline: Any) -> None:
     )
 
 
-def _weight_fields(pipeline: Any) -> list[str]:
+def _weight_fields(pipeline: Any, mixups: Iterable[MixUp]) -> list[str]:
     """Return the label fields of a pipeline's boxes that hold weights: those of its MixUps, and the usual one."""
     processor = pipeline.processors.get("bboxes")
     fields = (processor.params.label_fields if processor else None) or ()
-    mixups = [part for part in parts_of(pipeline) if isinstance(part, MixUp)]
     return [field for field in fields if field in {"mixup_weight", *(mixup.weight_field for mixup in mixups)}]
 
 
