@@ -1,6 +1,6 @@
 """MixUp written a second time, from its specification alone: float64, fractions and plain loops.
 
-It shares no code with the package, and asks Albumentations one thing: where its resizing puts a point. The one thing it borrows is `cv2.resize`, because
+It shares no code with the package. It borrows `A.Resize`, to ask where a point goes, and `cv2.resize`, because
 OpenCV is what defines "bilinear" here; where the resized pixels go, and what becomes of them, is worked out below.
 """
 

@@ -71,7 +71,7 @@ IS_X = hasattr(BasicTransform, "sample_parameters")
 """Whether it is AlbumentationsX."""
 
 PIXEL_CENTRE = float(keypoints_scale(np.zeros((1, 5), np.float32), 2.0, 2.0)[0, 0])
-"""Where in its pixel a keypoint at whole numbers lies, to the installed resizing: 0.5, in the middle, or 0, a corner."""
+"""Where in its pixel a keypoint at whole numbers lies, as the installed resizing has it: 0.5, its middle, or 0."""
 
 VERSION = f"{'albumentationsx' if IS_X else 'albumentations'} {A.__version__}"
 """Which of the two is installed."""
