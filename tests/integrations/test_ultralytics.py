@@ -37,6 +37,7 @@ from alb_mixup.integrations.ultralytics import WeightedDetectionLoss, mixup_trai
 from tests.samples import IS_X, picture
 
 MODELS = ("yolo11n", "yolo26n")
+RULES = ("interpolate", "scale")
 TRAIN = 10  # of the sample's 14 images; the others validate
 NO_BUILTIN = {"mosaic": 0.0, "scale": 0.0, "translate": 0.0, "fliplr": 0.0, "hsv_h": 0.0, "hsv_s": 0.0, "hsv_v": 0.0}
 
@@ -97,10 +98,9 @@ def loader_of(data, folder, trainer, workers=0, **more):
 
 
 def weights_of(trainer):
-    """The weights of the batch that a trainer's loss saw last, without the padding (which no λ here equals)."""
+    """The weights of the batch that a trainer's loss saw last."""
     criterion = trainer.model.criterion
-    padded = getattr(criterion, "one2many", criterion).assigner.weights
-    return padded[padded > 0]
+    return getattr(criterion, "one2many", criterion)._of_rows
 
 
 # ---------------------------------------------------------------- what reaches the model
@@ -182,6 +182,36 @@ def test_after_the_builtin_augmentations(data, tmp_path):
         np.testing.assert_array_equal(weights, expected_weights)
 
 
+@pytest.mark.parametrize("after_builtin", [False, True])
+def test_partners_from_the_training_set_itself_with_the_same_augmentations(data, tmp_path, after_builtin):
+    mixup = MixUp(ratio_range=(0.75, 0.75), p=1.0)
+    trainer = mixup_trainer(pipeline_of(mixup), after_builtin=after_builtin)
+    built = loader_of(data, tmp_path, trainer, **(NO_BUILTIN | {"flipud": 1.0}))
+    drawn = set()
+    for batch in built.train_loader:
+        for file, (xyxy, ids, weights) in zip(batch["im_file"], per_image(batch), strict=True):
+            number = int(Path(file).stem)
+            for partner in range(TRAIN):
+                _, expected, expected_ids, expected_weights = expected_mix(number, partner)
+                if after_builtin:  # both are flipped
+                    expected = (0, 120, 0, 120) + expected[:, [0, 3, 2, 1]] * (1, -1, 1, -1)
+                if ids == expected_ids and np.allclose(xyxy, np.add(expected, [0, 20, 0, 20]), atol=1e-3):
+                    np.testing.assert_array_equal(weights, expected_weights)
+                    drawn.add((number, partner))
+    assert {number for number, _ in drawn} == set(range(TRAIN))
+    assert all(number != partner for number, partner in drawn)
+    assert len({partner for _, partner in drawn}) > 2
+
+
+def test_a_training_set_of_one_image_has_no_partner(data, tmp_path):
+    (tmp_path / "train.txt").write_text(str(data.parent / "images/train/00.png"))
+    described = json.loads(data.read_text()) | {"train": str(tmp_path / "train.txt")}
+    (tmp_path / "data.yaml").write_text(json.dumps(described))
+    trainer = mixup_trainer(pipeline_of(MixUp(p=1.0)))
+    [batch] = loader_of(tmp_path / "data.yaml", tmp_path, trainer).train_loader
+    assert set(batch["weights"].tolist()) == {1.0}
+
+
 def test_the_class_alone_brings_the_pipeline_along_as_ddp_needs(data, tmp_path):
     pipeline, schedule = pipeline_of(MixUp(sample_dataset())), MixUpSchedule({0: 0.5})
     built = loader_of(data, tmp_path, mixup_trainer(pipeline, schedule=schedule, after_builtin=True))
@@ -227,12 +257,12 @@ def test_pickled_into_a_spawned_worker_and_cached_images_stay_as_they_are(data, 
 
 def test_workers_keep_the_memory_that_they_free(data, tmp_path, monkeypatch):
     kept = []
-    monkeypatch.setattr("alb_mixup.integrations.ultralytics.keep_freed_memory", lambda: kept.append(True))
+    monkeypatch.setattr("alb_mixup.integrations.ultralytics.data.keep_freed_memory", lambda: kept.append(True))
     pipeline = pipeline_of(MixUp(sample_dataset(), p=1.0))
     dataset = loader_of(data, tmp_path, mixup_trainer(pipeline)).train_loader.dataset
     _ = dataset[0]
     assert not kept  # the trainer's own process is not ours to tune
-    monkeypatch.setattr("alb_mixup.integrations.ultralytics.get_worker_info", lambda: "a worker")
+    monkeypatch.setattr("alb_mixup.integrations.ultralytics.data.get_worker_info", lambda: "a worker")
     _ = [dataset[number] for number in range(3)]
     assert len(kept) == 1
 
@@ -263,12 +293,13 @@ def loss_and_gradients(model, criterion, batch):
     return loss.detach(), items, {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 
 
-def test_weights_of_one_are_the_stock_loss_to_the_bit(case):
+@pytest.mark.parametrize("rule", RULES)
+def test_weights_of_one_are_the_stock_loss_to_the_bit(case, rule):
     model, batch = case
     stock = model.init_criterion()
     assert type(stock) is (E2ELoss if hasattr(stock, "one2many") else v8DetectionLoss)
     model.criterion = None
-    weighted = weighted_criterion(model)
+    weighted = weighted_criterion(model, rule)
     expected = loss_and_gradients(model, stock, {key: batch[key] for key in batch if key != "weights"})
     for weights in (torch.ones_like(batch["weights"]), None):
         found = loss_and_gradients(model, weighted, batch | {"weights": weights})
@@ -280,10 +311,10 @@ def test_weights_of_one_are_the_stock_loss_to_the_bit(case):
     assert not torch.equal(other[0], expected[0])
 
 
-def branches(model, batch):
+def branches(model, batch, rule="interpolate"):
     """Each branch of a model's weighted loss with its detached predictions, ready for gradients."""
     model.criterion = None
-    criterion = weighted_criterion(model)
+    criterion = weighted_criterion(model, rule)
     with torch.no_grad():
         preds = model(batch["img"])
     of = {"": preds} if isinstance(criterion, v8DetectionLoss) else preds
@@ -310,24 +341,28 @@ def spied(owner, name):
 
 def assigned(branch, preds, batch):
     """What a branch's own, unweighted assigner says: scores (B, A, C), whether and to which box (B, A), boxes."""
-    with spied(branch.assigner, "assigner") as seen:
+    with spied(branch, "assigner") as seen:
         branch.loss(preds, {key: batch[key] for key in batch if key != "weights"})
     [(_, (_, bboxes, scores, is_assigned, box_index))] = seen
     return scores, is_assigned, box_index, bboxes
 
 
-def recomputed_loss(branch, preds, batch, hyp):
+def recomputed_loss(branch, preds, batch, hyp, rule):
     """The weighted loss, box by box and anchor by anchor in float64 from the assignment; times the batch size."""
     scores, is_assigned, box_index, bboxes = assigned(branch, preds, batch)
-    targets, factor = scores.double().clone(), torch.zeros(is_assigned.shape, dtype=torch.float64)
+    scores, weights = scores.double(), torch.ones(is_assigned.shape, dtype=torch.float64)
     for image, anchor in is_assigned.nonzero().tolist():
         rows = [row for row, number in enumerate(batch["batch_idx"].tolist()) if number == image]
-        weight = float(batch["weights"][rows[int(box_index[image, anchor])]])
-        targets[image, anchor] *= weight
-        factor[image, anchor] = targets[image, anchor].sum()
-    total = max(float(targets.sum()), 1.0)
+        weights[image, anchor] = float(batch["weights"][rows[int(box_index[image, anchor])]])
+    factor = scores.sum(-1) * weights
+    total = max(float(factor.sum() if rule == "interpolate" else scores.sum()), 1.0)
     logits = preds["scores"].permute(0, 2, 1).double()
-    cls = (torch.nn.functional.softplus(logits) - logits * targets).sum() / total
+    of_object = torch.nn.functional.softplus(logits) - logits * scores  # BCE with a soft target
+    of_background = torch.nn.functional.softplus(logits)
+    cls = of_object * weights[..., None]
+    if rule == "interpolate":
+        cls = cls + of_background * (1 - weights[..., None])
+    cls = cls.sum() / total
     anchors, strides = make_anchors(preds["feats"], branch.stride, 0.5)
     distances, box, third = preds["boxes"].permute(0, 2, 1).double(), 0.0, 0.0
     for image, anchor in is_assigned.nonzero().tolist():
@@ -351,66 +386,134 @@ def recomputed_loss(branch, preds, batch, hyp):
     return terms * len(batch["img"])
 
 
-def test_each_term_is_weighted_as_documented(case):
+@pytest.mark.parametrize("rule", RULES)
+def test_each_term_is_weighted_as_documented(case, rule):
     model, batch = case
-    for branch, preds in branches(model, batch):
+    for branch, preds in branches(model, batch, rule):
         found = branch.loss(preds, batch)[0]
-        torch.testing.assert_close(found.double(), recomputed_loss(branch, preds, batch, model.args), rtol=1e-4, atol=0)
+        expected = recomputed_loss(branch, preds, batch, model.args, rule)
+        torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=0)
 
 
-def test_one_weight_scales_exactly_the_terms_of_its_box(case):
+def one_box_weighted(branch, preds, batch, weight, image=2):
+    """The batch in which one box of an image has a weight, all others 1; which anchors are that box's; which any's."""
+    _, is_assigned, box_index, _ = assigned(branch, preds, batch)
+    target = int(box_index[image][is_assigned[image]][0])  # a box that has anchors
+    weights = torch.ones_like(batch["weights"])
+    weights[(batch["batch_idx"] == image).nonzero().ravel()[target]] = weight
+    of_box = torch.zeros_like(is_assigned)
+    of_box[image] = is_assigned[image] & (box_index[image] == target)
+    assert of_box.any()
+    return batch | {"weights": weights}, of_box, is_assigned
+
+
+def gradients_of(branch, preds, batch):
+    """The gradients of the class logits (B, A, C) and of the boxes (B, A, 4·R), and the loss's terms."""
+    preds = preds | {key: preds[key].detach().clone().requires_grad_() for key in ("boxes", "scores")}
+    terms = branch.loss(preds, batch)[0]
+    terms.sum().backward()
+    return *(preds[key].grad.permute(0, 2, 1).double() for key in ("scores", "boxes")), terms.detach().double()
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.25, 1.0])
+@pytest.mark.parametrize("rule", RULES)
+def test_the_class_gradient_of_a_matched_anchor(case, rule, weight):
     model, batch = case
-    for branch, preds in branches(model, batch):
-        scores, is_assigned, box_index, _ = assigned(branch, preds, batch)
-        rows = (batch["batch_idx"] == 2).nonzero().ravel()
-        target = int(box_index[2][is_assigned[2]][0])  # a box of image 2 that has anchors
-        weights = torch.ones_like(batch["weights"])
-        weights[rows[target]] = 0.25
-        with spied(branch, "bbox_loss") as seen:
-            branch.loss(preds, batch | {"weights": weights})
-        [((*_, found, _, found_assigned, _, _), _)] = seen
-        of_box = torch.zeros_like(is_assigned)
-        of_box[2] = is_assigned[2] & (box_index[2] == target)
-        assert of_box.any()
-        assert torch.equal(found[of_box], scores[of_box] * 0.25)
-        assert torch.equal(found[~of_box], scores[~of_box])
-        assert torch.equal(found_assigned, is_assigned)
+    for branch, preds in branches(model, batch, rule):
+        weighted, of_box, is_assigned = one_box_weighted(branch, preds, batch, weight)
+        scores = assigned(branch, preds, batch)[0].double()
+        found, boxes, _ = gradients_of(branch, preds, weighted)
+        _, stock_boxes, _ = gradients_of(branch, preds, batch | {"weights": torch.ones_like(batch["weights"])})
+        factor = scores.sum(-1) * torch.ones_like(of_box).double().masked_fill(of_box, weight)
+        total, stock_total = (max(float(value.sum()), 1.0) for value in (factor, scores))
+        divisor = total if rule == "interpolate" else stock_total
+        p = preds["scores"].detach().permute(0, 2, 1).double().sigmoid()
+        of_object, of_background = p - scores, p  # d BCE / d logit
+        expected = of_object.clone()
+        expected[of_box] *= weight
+        if rule == "interpolate":
+            expected[of_box] += (1 - weight) * of_background[of_box]
+        gain = model.args.cls * len(batch["img"]) / divisor
+        torch.testing.assert_close(found, expected * gain, rtol=1e-4, atol=1e-7)
+        stock_boxes[of_box] *= weight
+        torch.testing.assert_close(boxes, stock_boxes * (stock_total / divisor), rtol=1e-4, atol=1e-7)
+        if weight == 0:
+            assert (found[of_box] > 0).all() if rule == "interpolate" else not found[of_box].any()
+            assert not boxes[of_box].any()
+        assert (found[is_assigned & ~of_box] < 0).any()
 
 
-def test_a_box_of_weight_zero_pulls_nothing_towards_it(case):
+def test_scale_is_linear_in_each_weight(case):
     model, batch = case
-    for branch, preds in branches(model, batch):
-        _, is_assigned, box_index, _ = assigned(branch, preds, batch)
-        weights, of_zero = batch["weights"].clone(), torch.zeros_like(is_assigned)
-        for image in (0, 2, 3):
-            target = int(box_index[image][is_assigned[image]][0])
-            weights[(batch["batch_idx"] == image).nonzero().ravel()[target]] = 0.0
-            of_zero[image] = is_assigned[image] & (box_index[image] == target)
-        branch.loss(preds, batch | {"weights": weights})[0].sum().backward()
-        scores, boxes = preds["scores"].grad.permute(0, 2, 1), preds["boxes"].grad.permute(0, 2, 1)
-        assert (scores[of_zero] > 0).all()  # downhill is a lower score, for every class: background
-        assert not boxes[of_zero].any()
-        assert (scores[is_assigned & ~of_zero] < 0).any()
-        assert boxes[is_assigned & ~of_zero].any()
+    for branch, preds in branches(model, batch, "scale"):
+        none, quarter, whole = (
+            gradients_of(branch, preds, one_box_weighted(branch, preds, batch, weight)[0]) for weight in (0, 0.25, 1)
+        )
+        for at_none, at_quarter, at_whole in zip(none, quarter, whole, strict=True):
+            assert not torch.equal(at_none, at_whole)
+            torch.testing.assert_close(at_quarter, 0.75 * at_none + 0.25 * at_whole, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("rule", RULES)
+def test_weights_follow_their_boxes_whatever_the_order(case, rule):
+    model, batch = case
+    order = torch.randperm(len(batch["cls"]), generator=torch.Generator().manual_seed(3))
+    order = order[batch["batch_idx"][order].argsort(stable=True)]  # the images' order is the batch's
+    keys = ("cls", "bboxes", "weights", "batch_idx")
+    for branch, preds in branches(model, batch, rule):
+        expected = branch.loss(preds, batch)[0]
+        found = branch.loss(preds, batch | {key: batch[key][order] for key in keys})[0]
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=0)
+        torch.testing.assert_close(
+            expected.double(), recomputed_loss(branch, preds, batch, model.args, rule), rtol=1e-4, atol=0
+        )
+
+
+@pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("value", [0.0, 1e-6, 0.3, 1.0])
-def test_gradients_are_finite_whatever_the_weights(case, value):
+def test_gradients_are_finite_whatever_the_weights(case, value, rule):
     model, batch = case
     model.criterion = None
-    found = loss_and_gradients(model, weighted_criterion(model), batch | {"weights": batch["weights"] * 0 + value})
+    found = loss_and_gradients(
+        model, weighted_criterion(model, rule), batch | {"weights": batch["weights"] * 0 + value}
+    )
     assert all(gradient.isfinite().all() for gradient in found[2].values())
     assert any(gradient.any() for gradient in found[2].values())
 
 
-def test_a_batch_without_boxes_is_the_stock_loss(case):
+@pytest.mark.parametrize("rule", RULES)
+def test_a_batch_without_boxes_is_the_stock_loss(case, rule):
     model, batch = case
     empty = batch | {key: batch[key][:0] for key in ("batch_idx", "cls", "bboxes", "weights")}
     model.criterion = None
-    found = loss_and_gradients(model, weighted_criterion(model), empty)
+    found = loss_and_gradients(model, weighted_criterion(model, rule), empty)
     expected = loss_and_gradients(model, model.init_criterion(), empty)
     assert torch.equal(found[0], expected[0])
     assert all(torch.equal(found[2][name], gradient) for name, gradient in expected[2].items())
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_under_autocast(case, rule):
+    model, batch = case
+    criterion = model.init_criterion()
+    model.criterion = None
+    weighted = weighted_criterion(model, rule)
+    with torch.autocast("cpu", torch.bfloat16):
+        expected = loss_and_gradients(model, criterion, batch)
+        ones = loss_and_gradients(model, weighted, batch | {"weights": torch.ones_like(batch["weights"])})
+        found = loss_and_gradients(model, weighted, batch)
+    assert torch.equal(ones[0], expected[0])
+    assert all(torch.equal(ones[2][name], gradient) for name, gradient in expected[2].items())
+    assert not torch.equal(found[0], expected[0])
+    exact = loss_and_gradients(model, weighted, batch)
+    torch.testing.assert_close(found[0].double(), exact[0].double(), rtol=0.05, atol=0)
+
+
+def test_a_rule_is_one_of_two(case):
+    with pytest.raises(ArgumentError, match="rule must be one of interpolate, scale, got 'soft'"):
+        weighted_criterion(case[0], "soft")
+    with pytest.raises(ArgumentError, match="rule must be one of interpolate, scale, got 'soft'"):
+        mixup_trainer(pipeline_of(MixUp()), rule="soft")
 
 
 # ---------------------------------------------------------------- training
