@@ -1,9 +1,11 @@
 """MixUp for object detection as an Albumentations transform, boxes and their weights included."""
 
+from alb_mixup._version import __version__
 from alb_mixup.datasets import (
     CachedDataset,
     CocoDataset,
     DiskCache,
+    MosaicDataset,
     PseudoLabelDataset,
     RecentSamples,
     VocDataset,
@@ -11,11 +13,10 @@ from alb_mixup.datasets import (
     open_dataset,
     sample_dataset,
 )
-from alb_mixup.explore import explore
-from alb_mixup.generate import generate
-from alb_mixup.mosaic import MosaicDataset
-from alb_mixup.plot import plot
-from alb_mixup.transform import MixUp
+from alb_mixup.generation.run import generate
+from alb_mixup.transforms.mixup import MixUp
+from alb_mixup.view.explorer import explore
+from alb_mixup.view.plot import plot
 
 __all__ = [
     "CachedDataset",
@@ -35,4 +36,6 @@ __all__ = [
     "sample_dataset",
 ]
 
-__version__ = "0.1.0"
+for _name in __all__:  # public names say where they are imported from, and files may move
+    if _name != "__version__":
+        globals()[_name].__module__ = __name__

@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-import alb_mixup
-from alb_mixup._output import write_whole
-from alb_mixup.check import report
+from alb_mixup._support.files import write_whole
+from alb_mixup._version import __version__
 from alb_mixup.datasets import DetectionDataset, open_dataset, sample_dataset
 from alb_mixup.errors import AlbMixUpError, ArgumentError, DatasetError, InvalidAnnotationWarning
 from alb_mixup.functional.geometry import FIT_MODES
-from alb_mixup.generate import IMAGE_FORMATS, generate
-from alb_mixup.preview import MixTriple, plot_mixes
-from alb_mixup.transform import MixUp, detection_pipeline
-from alb_mixup.writers import LAYOUTS
+from alb_mixup.generation.layouts import LAYOUTS
+from alb_mixup.generation.plan import IMAGE_FORMATS
+from alb_mixup.generation.run import generate
+from alb_mixup.transforms.mixup import MixUp
+from alb_mixup.transforms.pipeline import detection_pipeline
+from alb_mixup.view.pages import MixTriple, plot_mixes
+from alb_mixup.view.report import report
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -65,7 +67,7 @@ def _complain(text: str) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="alb-mixup", description="MixUp for object detection.")
-    parser.add_argument("--version", action="version", version=f"alb-mixup {alb_mixup.__version__}")
+    parser.add_argument("--version", action="version", version=f"alb-mixup {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     source = "COCO JSON file, YOLO data.yaml, or a folder in one of these layouts or Pascal VOC's"
     split = "split of SRC, such as train (default: all of VOC, train of YOLO, the only file of COCO)"

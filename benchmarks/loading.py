@@ -15,10 +15,10 @@ import cv2
 import numpy as np
 
 from alb_mixup import CachedDataset, DiskCache, MixUp, RecentSamples, VocDataset, sample_dataset
-from alb_mixup._memory import keep_freed_memory
+from alb_mixup._support.memory import keep_freed_memory
 from alb_mixup.functional.boxes import to_xyxy
 from alb_mixup.functional.fit import Fit
-from alb_mixup.writers import LAYOUTS, WrittenImage
+from alb_mixup.generation.layouts import LAYOUTS, WrittenImage
 from benchmarks.harness import SIDE, interleave, sample, table
 from benchmarks.ours import compose
 

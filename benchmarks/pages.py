@@ -18,7 +18,7 @@ from typing import Any
 import cv2
 
 from alb_mixup import MixUp
-from alb_mixup._memory import keep_freed_memory
+from alb_mixup._support.memory import keep_freed_memory
 from benchmarks.harness import SIDE, table
 from benchmarks.loading import filled_cache, real_dataset, training_pipeline
 from benchmarks.ours import blend_case

@@ -11,7 +11,7 @@ import pytest
 
 import alb_mixup
 from alb_mixup.cli import main
-from tests import layouts
+from tests.support import layouts
 
 
 def embedded_copy(folder: Path) -> Path:

@@ -13,7 +13,7 @@ pytest.importorskip("nbclient")
 pytest.importorskip("ipywidgets")
 Image = pytest.importorskip("PIL.Image")
 
-from tests import notebooks  # noqa: E402
+from tests.support import notebooks  # noqa: E402
 
 NEEDS = {
     "01_explore_mixup.ipynb": [],

@@ -11,9 +11,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from alb_mixup.datasets._image import image_size, read_fitted_image, read_image
-from alb_mixup.datasets._packed import PackedAnnotations
-from alb_mixup.datasets._validate import InvalidLog
+from alb_mixup.datasets.annotations.packed import PackedAnnotations
+from alb_mixup.datasets.annotations.validate import InvalidLog
+from alb_mixup.datasets.images.decode import image_size, read_fitted_image, read_image
+from alb_mixup.datasets.protocols import Sample
 from alb_mixup.errors import ArgumentError
 from alb_mixup.functional.fit import Fit
 
@@ -76,7 +77,7 @@ class DetectionDataset(Sequence[dict[str, Any]]):
     # Sequence asks for slices too; a slice of samples would decode every image at once.
     def __getitem__(self, index: int) -> dict[str, Any]:  # type: ignore[override]
         image = read_image(self.image_path(index), self._stated_size(index))
-        return {"image": image, **self.annotations(index)}
+        return Sample({"image": image, **self.annotations(index)}, self.bbox_format)
 
     def fitted(self, index: int, fit: Fit) -> tuple[dict[str, Any], tuple[int, int]]:
         """`dataset[index]` with no more pixels decoded than it takes to place the image: what `MixUp` asks for.
@@ -97,7 +98,7 @@ class DetectionDataset(Sequence[dict[str, Any]]):
             sample = self[index]
             return sample, sample["image"].shape[:2]
         image, whole = read_fitted_image(self.image_path(index), self._stated_size(index), fit.size)
-        return {"image": image, **self.annotations(index)}, whole
+        return Sample({"image": image, **self.annotations(index)}, self.bbox_format), whole
 
     def annotations(self, index: int) -> dict[str, Any]:
         """What `dataset[index]` holds except `image`, without decoding it.

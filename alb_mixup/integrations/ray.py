@@ -22,12 +22,14 @@ from typing import Any
 import cv2
 import numpy as np
 
-from alb_mixup._destination import WORK, Destination, Folder
-from alb_mixup._journal import Journal
-from alb_mixup._memory import keep_freed_memory
+from alb_mixup._support.memory import keep_freed_memory
 from alb_mixup.datasets import DetectionDataset
 from alb_mixup.errors import AlbMixUpError, InstallationError, OutputError, WorkerError
-from alb_mixup.generate import PLAN, Plan, Writer, carry_out, check_workers
+from alb_mixup.generation.destination import WORK, Destination, Folder
+from alb_mixup.generation.journal import Journal
+from alb_mixup.generation.mixer import Writer
+from alb_mixup.generation.plan import Plan
+from alb_mixup.generation.run import PLAN, carry_out, check_workers
 
 try:
     import pyarrow as pa

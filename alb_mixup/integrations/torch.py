@@ -27,11 +27,12 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, get_worker_info
 
-from alb_mixup import _backend, _checks
-from alb_mixup._memory import keep_freed_memory
+from alb_mixup import _backend
+from alb_mixup._support import checks
+from alb_mixup._support.memory import keep_freed_memory
 from alb_mixup.errors import ArgumentError, SampleError
 from alb_mixup.functional.boxes import BBOX_FORMATS, from_xyxy, to_xyxy
-from alb_mixup.transform import MixUp
+from alb_mixup.transforms.mixup import MixUp
 
 
 class TransformedDataset(Dataset):  # type: ignore[misc, unused-ignore]
@@ -110,8 +111,8 @@ class _Collate:
     def __init__(
         self, classes: Sequence[str] | None = None, bbox_format: str = "pascal_voc", first_label: int = 0
     ) -> None:
-        _checks.choice("bbox_format", bbox_format, BBOX_FORMATS)
-        first = _checks.whole_number("first_label", first_label)
+        checks.choice("bbox_format", bbox_format, BBOX_FORMATS)
+        first = checks.whole_number("first_label", first_label)
         self._ids = {name: first + position for position, name in enumerate(classes or ())}
         self._format = bbox_format
 
@@ -235,9 +236,9 @@ class MixUpSchedule:
     def __init__(self, p: Mapping[int, float]) -> None:
         if not isinstance(p, Mapping) or 0 not in p:
             raise ArgumentError(f"p must be a dict with epoch 0, such as {{0: 0.5, 90: 0.0}}, got {p!r}")
-        self._epochs = sorted(_checks.whole_number("an epoch of p", epoch) for epoch in p)
+        self._epochs = sorted(checks.whole_number("an epoch of p", epoch) for epoch in p)
         self._values = [
-            _checks.number(f"p[{epoch}]", p[epoch], "a probability in [0, 1]", low=0.0, high=1.0)
+            checks.number(f"p[{epoch}]", p[epoch], "a probability in [0, 1]", low=0.0, high=1.0)
             for epoch in self._epochs
         ]
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
@@ -258,7 +259,7 @@ class MixUpSchedule:
         Raises:
             ArgumentError: It is no whole number of at least 0.
         """
-        self._epoch.fill_(_checks.whole_number("epoch", epoch))
+        self._epoch.fill_(checks.whole_number("epoch", epoch))
 
     def apply(self, pipeline: Any) -> None:
         """Set the probability of every MixUp in a pipeline, as if it had been built with it. Cheap enough to repeat.

@@ -8,7 +8,7 @@ import pytest
 
 from alb_mixup.datasets import DetectionDataset, VocDataset
 from alb_mixup.errors import ArgumentError, ImageReadError
-from tests.datasets.voc_files import add, picture, save, voc_object
+from tests.support.voc_files import add, picture, save, voc_object
 
 
 @pytest.fixture

@@ -9,13 +9,13 @@ import pytest
 from PIL import Image
 
 from alb_mixup import MixUp, VocDataset, sample_dataset
-from alb_mixup.datasets._image import read_fitted_image, read_image
+from alb_mixup.datasets.images.decode import read_fitted_image, read_image
 from alb_mixup.errors import ArgumentError, ImageReadError
 from alb_mixup.functional.fit import Fit
-from tests.datasets.photos import SIZE, photograph, photographs, psnr, write_jpeg
-from tests.datasets.test_image import save_with_pillow
-from tests.datasets.voc_files import add, picture, save, voc_object
-from tests.samples import keypoint_params, pipeline, record_of, same
+from tests.datasets.images.test_decode import save_with_pillow
+from tests.support.photos import SIZE, photograph, photographs, psnr, write_jpeg
+from tests.support.samples import keypoint_params, pipeline, record_of, same
+from tests.support.voc_files import add, picture, save, voc_object
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ import pytest
 from alb_mixup import open_dataset
 from alb_mixup.datasets import CocoDataset, VocDataset, YoloDataset
 from alb_mixup.errors import ArgumentError, DatasetError, InvalidAnnotationWarning
-from tests.datasets.voc_files import add as add_voc
-from tests.datasets.voc_files import add_split, picture, save, voc_object
+from tests.support.voc_files import add as add_voc
+from tests.support.voc_files import add_split, picture, save, voc_object
 
 
 def coco(path, folder):

@@ -3,10 +3,9 @@ from pathlib import Path
 import numpy as np
 import supervision as sv
 
-import alb_mixup.datasets
 from alb_mixup.datasets import sample_dataset
 
-FOLDER = Path(alb_mixup.datasets.__file__).parent / "sample"
+FOLDER = sample_dataset().root
 
 
 def test_what_is_in_it():

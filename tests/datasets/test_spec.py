@@ -6,7 +6,7 @@ import yaml
 
 from alb_mixup.datasets import VocDataset, from_spec, sample_dataset
 from alb_mixup.errors import DatasetError, SerializationError
-from tests.datasets.voc_files import add, add_split, voc_object
+from tests.support.voc_files import add, add_split, voc_object
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from alb_mixup import MixUp, PseudoLabelDataset, sample_dataset
-from tests.datasets.test_pseudo import write_results
-from tests.samples import pipeline
+from tests.datasets.formats.test_pseudo import write_results
+from tests.support.samples import pipeline
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("torchvision")

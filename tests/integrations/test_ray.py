@@ -13,12 +13,14 @@ from pathlib import Path
 import pytest
 
 import alb_mixup
-from alb_mixup._journal import Journal
 from alb_mixup.cli import main
 from alb_mixup.errors import ArgumentError, ImageReadError, OutputError
-from alb_mixup.generate import PLAN, Plan, Writer, carry_out
-from tests import layouts
-from tests.test_generate import alive, tree
+from alb_mixup.generation.journal import Journal
+from alb_mixup.generation.mixer import Writer
+from alb_mixup.generation.plan import Plan
+from alb_mixup.generation.run import PLAN, carry_out
+from tests.generation.test_run import alive, tree
+from tests.support import layouts
 
 ray = pytest.importorskip("ray")
 pytest.importorskip("ray.data")

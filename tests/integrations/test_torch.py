@@ -17,8 +17,8 @@ import pytest
 
 from alb_mixup import MixUp, sample_dataset
 from alb_mixup.errors import ArgumentError, SampleError
-from tests.samples import pipeline, sample
-from tests.test_memory import PAGES, fresh, only_glibc, page_faults
+from tests._support.test_memory import PAGES, fresh, only_glibc, page_faults
+from tests.support.samples import pipeline, sample
 
 torch = pytest.importorskip("torch")
 

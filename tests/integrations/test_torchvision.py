@@ -8,7 +8,7 @@ import pytest
 
 from alb_mixup import MixUp, sample_dataset
 from alb_mixup.errors import ArgumentError, InstallationError
-from tests.samples import pipeline
+from tests.support.samples import pipeline
 
 torch = pytest.importorskip("torch")
 torchvision = pytest.importorskip("torchvision")

@@ -34,7 +34,7 @@ from alb_mixup.errors import ArgumentError, SampleError, SerializationError
 from alb_mixup.functional.boxes import from_xyxy, to_xyxy
 from alb_mixup.integrations.torch import MixUpSchedule
 from alb_mixup.integrations.ultralytics import WeightedDetectionLoss, mixup_trainer, weighted_criterion
-from tests.samples import IS_X, picture
+from tests.support.samples import IS_X, picture
 
 MODELS = ("yolo11n", "yolo26n")
 RULES = ("interpolate", "scale")

@@ -15,7 +15,7 @@ from ultralytics.utils import LOGGER
 from ultralytics.utils.instance import Instances
 
 from alb_mixup import MixUp, _backend
-from alb_mixup._memory import keep_freed_memory
+from alb_mixup._support.memory import keep_freed_memory
 from alb_mixup.errors import SampleError
 from alb_mixup.functional.boxes import from_xyxy, to_xyxy
 from alb_mixup.integrations.torch import MixUpSchedule

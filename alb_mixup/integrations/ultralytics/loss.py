@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from ultralytics.utils.loss import E2ELoss, v8DetectionLoss
 
-from alb_mixup import _checks
+from alb_mixup._support import checks
 from alb_mixup.errors import ArgumentError
 
 RULES = ("interpolate", "scale")
@@ -23,7 +23,7 @@ class _Weighted:
 
     def __init__(self, *args: Any, rule: str = "interpolate", **settings: Any) -> None:
         super().__init__(*args, **settings)
-        self.rule = _checks.choice("rule", rule, RULES)
+        self.rule = checks.choice("rule", rule, RULES)
         self._stock_assigner, self.assigner = self.assigner, self._assign
         self._stock_bce, self.bce = self.bce, self._class_losses
         self._stock_bbox_loss, self.bbox_loss = self.bbox_loss, self._box_losses

@@ -7,7 +7,8 @@ from ultralytics.models.yolo.detect import DetectionTrainer
 from ultralytics.utils import DEFAULT_CFG
 from ultralytics.utils.torch_utils import unwrap_model
 
-from alb_mixup import _backend, _checks
+from alb_mixup import _backend
+from alb_mixup._support import checks
 from alb_mixup.errors import ArgumentError
 from alb_mixup.integrations.torch import MixUpSchedule
 from alb_mixup.integrations.ultralytics.data import Augmentation, TrainingSet
@@ -70,7 +71,7 @@ def mixup_trainer(
     _checked_pipeline(pipeline)
     if schedule is not None:
         schedule.apply(pipeline)
-    rule = _checks.choice("rule", rule, RULES)
+    rule = checks.choice("rule", rule, RULES)
     settings = {"pipeline": pipeline, "rule": rule, "schedule": schedule, "after_builtin": after_builtin}
     # A class that carries its settings, not a partial: DDP starts its processes from the trainer's class alone.
     return type("MixUpTrainer", (MixUpTrainer,), settings)

@@ -1,0 +1,7 @@
+"""`python -m alb_mixup`: the command line."""
+
+import sys
+
+from alb_mixup.cli import main
+
+sys.exit(main())

@@ -1,0 +1,1 @@
+"""What any part may use: checks of arguments, files, locks, progress, memory."""

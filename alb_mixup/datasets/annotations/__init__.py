@@ -1,0 +1,1 @@
+"""Annotations in flat arrays that processes share, and what makes one valid."""

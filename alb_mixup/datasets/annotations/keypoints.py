@@ -1,0 +1,74 @@
+"""Keypoints of a dataset in flat arrays."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alb_mixup.datasets.annotations.packed import offsets_of
+from alb_mixup.datasets.annotations.shared import SharedArrays
+
+_VISIBILITIES = (0, 1, 2)
+
+
+@dataclass(frozen=True, eq=False)
+class PackedKeypoints(SharedArrays):
+    """The keypoints of m objects.
+
+    Attributes:
+        points: float32 (p, 3): x, y and visibility (0 not labelled, 1 hidden, 2 visible) of each.
+        offsets: int64 (m + 1,), where those of each object begin and end.
+    """
+
+    points: NDArray[np.float32]
+    offsets: NDArray[np.int64]
+
+    @classmethod
+    def pack(cls, objects: Sequence[NDArray[np.float32]]) -> "PackedKeypoints":
+        """Pack the keypoints of `objects`, each (k, 3), in their order."""
+        return cls(
+            np.concatenate([np.zeros((0, 3), np.float32), *objects]), offsets_of([len(points) for points in objects])
+        )
+
+    def targets(self, rows: slice, names: Sequence[Sequence[str]]) -> dict[str, Any]:
+        """The labelled keypoints of some objects, as targets and label fields.
+
+        Args:
+            rows: n objects.
+            names: the keypoints' names of each object; one beyond them is called by its number.
+
+        Returns:
+            `keypoints` float32 (P, 2), `keypoint_labels` list of P, `keypoint_visibility` float32 (P,),
+            `keypoint_boxes` float32 (P,), positions 0 to n - 1.
+        """
+        counts = np.diff(self.offsets[rows.start : rows.stop + 1])
+        points = self.points[self.offsets[rows.start] : self.offsets[rows.stop]]
+        labelled = points[:, 2] > 0
+        labels = [
+            own[number] if number < len(own) else str(number)
+            for own, count in zip(names, counts, strict=True)
+            for number in range(count)
+        ]
+        return {
+            "keypoints": points[labelled, :2],
+            "keypoint_labels": [label for label, is_labelled in zip(labels, labelled, strict=True) if is_labelled],
+            "keypoint_visibility": points[labelled, 2],
+            "keypoint_boxes": np.repeat(np.arange(len(counts), dtype=np.float32), counts)[labelled],
+        }
+
+
+def keypoints_from_coco(numbers: Any) -> NDArray[np.float32]:
+    """Read a COCO annotation's `keypoints`: x, y, visibility, x, y, ...; None stands for none.
+
+    Raises:
+        ValueError: it is something else; the message is the reason.
+    """
+    try:
+        points = np.fromiter(numbers or (), np.float32).reshape(-1, 3)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"unreadable keypoints: {error}") from error
+    if not np.isfinite(points).all() or not np.isin(points[:, 2], _VISIBILITIES).all():
+        raise ValueError("keypoints must be finite, and each visibility 0, 1 or 2")
+    return points

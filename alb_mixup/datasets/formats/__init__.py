@@ -1,0 +1,1 @@
+"""One reader for each layout, and the parsers of its files."""

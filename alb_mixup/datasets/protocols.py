@@ -1,0 +1,133 @@
+"""What a reference may offer beside its samples: the one place that asks for it.
+
+Any sequence of dicts serves as a dataset and as MixUp's reference. The protocols below are offers: whoever implements
+one gets more from this package. No class has to derive from them.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, TypeGuard
+
+from alb_mixup.functional.fit import Fit
+
+
+class Sample(dict[str, Any]):
+    """A sample that remembers the format of its boxes, wherever it goes.
+
+    A dict like any other: `pipeline(**sample)` takes it. What reads samples one by one (`MixUp` with a list of them,
+    `plot`) need not be told the format.
+
+    Args:
+        values: The sample's targets and label fields.
+        bbox_format: Format of its `bboxes`, as `A.BboxParams` names it; None: unknown.
+
+    Attributes:
+        bbox_format: As given.
+    """
+
+    def __init__(self, values: Mapping[str, Any], bbox_format: str | None) -> None:
+        super().__init__(values)
+        self.bbox_format = bbox_format
+
+    def __reduce__(self) -> tuple[type["Sample"], tuple[dict[str, Any], str | None]]:
+        return Sample, (dict(self), self.bbox_format)
+
+
+class Samples(Protocol):
+    """A sequence of samples, as it is enough for a reference: `len(samples)` and `samples[index]`.
+
+    A sample is a dict shaped like the pipeline's own input: `image` (H, W[, C]), `bboxes` (N, 4+) where the pipeline
+    has boxes, its label fields with one value for each box, and every other target of the pipeline.
+
+    It may also have an attribute `bbox_format`, the format of its boxes as `A.BboxParams` names it, and an attribute
+    `classes`, its class names.
+    """
+
+    def __len__(self) -> int:
+        """Count the samples."""
+        ...
+
+    def __getitem__(self, index: int, /) -> Any:
+        """Return a sample."""
+        ...
+
+
+class Fitted(Samples, Protocol):
+    """Samples that can be read no larger than needed."""
+
+    def fitted(self, index: int, fit: Fit) -> tuple[Mapping[str, Any], tuple[int, int]]:
+        """Read one sample for a known use of its image.
+
+        Args:
+            index: Position, not negative.
+            fit: The canvas that the image is going to be placed on, and how.
+
+        Returns:
+            The sample, whose image may have fewer pixels than the whole one, with the annotations of the whole image;
+            and (height, width) of the whole image.
+        """
+        ...
+
+
+class Seeded(Samples, Protocol):
+    """Samples that are drawn anew on each access, such as mosaics."""
+
+    def seeded(self, index: int, seed: int) -> Mapping[str, Any]:
+        """Make the sample that follows from a seed, so that a record can be replayed.
+
+        Args:
+            index: Position, not negative.
+            seed: At least 0.
+        """
+        ...
+
+
+class Described(Samples, Protocol):
+    """Samples with a description in plain JSON types, for `A.to_dict`."""
+
+    def to_spec(self) -> dict[str, Any] | None:
+        """Describe them; None where they cannot be described."""
+        ...
+
+
+def is_sequence(value: Any) -> TypeGuard[Samples]:
+    """Tell whether a value can be asked for its length and its items by position; a str or a dict is not meant."""
+    return not isinstance(value, str | bytes | Mapping) and hasattr(value, "__len__") and hasattr(value, "__getitem__")
+
+
+def can_fit(samples: Any) -> TypeGuard[Fitted]:
+    """Tell whether samples can be read no larger than needed."""
+    return hasattr(samples, "fitted")
+
+
+def read(samples: Samples, index: int, fit: Fit | None, seed: int) -> tuple[Any, tuple[int, int] | None]:
+    """Read one sample, no larger than needed where the samples know how.
+
+    Args:
+        samples: What to read from.
+        index: Position in it.
+        fit: What is going to be done with the image, for `Fitted` samples; None: read it whole.
+        seed: What a sample of `Seeded` samples follows from.
+
+    Returns:
+        The sample, and (height, width) of its whole image; None where `sample["image"]` is the whole one.
+    """
+    if hasattr(samples, "seeded"):
+        return samples.seeded(index, seed), None
+    if fit is None or not can_fit(samples):
+        return samples[index], None
+    return samples.fitted(index, fit)
+
+
+def spec_of(samples: Any) -> dict[str, Any] | None:
+    """Return the description of samples in plain JSON types; None where there is none."""
+    return samples.to_spec() if hasattr(samples, "to_spec") else None
+
+
+def format_of(samples: Any) -> str | None:
+    """Return what samples, or one sample, say of their boxes' format; None where they say nothing."""
+    return getattr(samples, "bbox_format", None)
+
+
+def classes_of(samples: Any) -> Sequence[str] | None:
+    """Return the class names of samples; None where they name none."""
+    return getattr(samples, "classes", None)

@@ -1,0 +1,1 @@
+"""Mixed sets on disk: the plan, the mixes, and the files that hold them."""

@@ -1,0 +1,226 @@
+"""MixUp under sliders, in a notebook (ipywidgets, the `notebook` extra).
+
+ipywidgets and matplotlib are imported when something is shown, never when this module is.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from alb_mixup.datasets.protocols import format_of
+from alb_mixup.errors import AlbMixUpError, ArgumentError, InstallationError
+from alb_mixup.functional.geometry import FIT_MODES
+from alb_mixup.transforms.mixup import MixUp
+from alb_mixup.transforms.pipeline import detection_pipeline
+from alb_mixup.view.pages import CAPTION, DPI, LEGEND, MARGIN, Sheet, class_names, plot_samples, reduced, weights_alone
+from alb_mixup.view.plot import PALETTE, Scene, read_scene
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_ALPHAS = (0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 16.0, 32.0, 64.0)
+_STRIP = (1.0, 0.75, 0.5, 0.25, 0.0)
+# In inches: widths of the mix and of an original, heights of the mix and of the density.
+_LARGE, _SMALL, _HEIGHTS, _DENSITY = 5.6, 1.9, (3.6, 5.6), 0.85
+_KEYS = ("image", "bboxes", "labels", "mixup_weight")
+
+
+def explore(dataset: Sequence[Mapping[str, Any]]) -> Explorer:
+    """Show MixUp under sliders, in a notebook: as the last line of a cell, `alb_mixup.explore(dataset)`.
+
+    λ, α, the fit mode, the primary and its partner can be moved, and the mix and its weights are drawn anew. "Draw λ"
+    draws λ ~ Beta(α, α) as `MixUp(alpha=α)` does. Where nothing runs (a page made of the notebook, GitHub's viewer), a
+    strip of mixes from λ = 1 to λ = 0 stands in its place.
+
+    Args:
+        dataset: A dataset of this package, or any sequence of dicts with `image`, `bboxes`, `labels` and, if it has
+            them, `mixup_weight`. Its attribute `bbox_format`, if it has one, says the format of its boxes;
+            else they are "pascal_voc". Samples are read when they are chosen.
+
+    Returns:
+        What the notebook shows.
+
+    Raises:
+        ArgumentError: `dataset` holds nothing.
+        SampleError: The first samples cannot be mixed or drawn.
+        InstallationError: ipywidgets or matplotlib is missing.
+    """
+    return Explorer(dataset)
+
+
+def mix_pair(
+    primary: Mapping[str, Any],
+    partner: Mapping[str, Any],
+    ratio: float,
+    *,
+    fit_mode: str = "contain",
+    bbox_format: str = "pascal_voc",
+) -> dict[str, Any]:
+    """Mix two given samples at a given λ, with `MixUp` itself.
+
+    Args:
+        primary: Dict of `image`, `bboxes`, `labels` and, if it has them, `mixup_weight`.
+        partner: The same, in the same box format.
+        ratio: λ in [0, 1], the primary's share.
+        fit_mode: As for `MixUp`.
+        bbox_format: Format of the boxes in and out.
+
+    Returns:
+        The mix: `image`, `bboxes`, `labels`, `mixup_weight`.
+
+    Raises:
+        ArgumentError: `ratio` or `fit_mode` breaks its constraint.
+        SampleError: The two do not fit together.
+    """
+    mixup = MixUp([dict(partner)], ratio_range=(ratio, ratio), fit_mode=fit_mode, p=1.0)
+    sample = {"mixup_weight": np.ones(len(primary["bboxes"]), np.float32), **primary}
+    mixed = detection_pipeline([mixup], bbox_format)(**{key: sample[key] for key in _KEYS})
+    return {key: mixed[key] for key in _KEYS}
+
+
+def beta_density(ratios: ArrayLike, alpha: float) -> NDArray[np.float64]:
+    """Compute how often λ ~ Beta(α, α) is near each of some values: x^(α-1) · (1-x)^(α-1) · Γ(2α) / Γ(α)².
+
+    Args:
+        ratios: Values of λ between 0 and 1, both excluded.
+        alpha: α, positive.
+
+    Returns:
+        The density at each of them, float64.
+    """
+    x = np.asarray(ratios, np.float64)
+    log_density = (alpha - 1) * (np.log(x) + np.log1p(-x)) + math.lgamma(2 * alpha) - 2 * math.lgamma(alpha)
+    return np.asarray(np.exp(log_density))
+
+
+class Explorer:
+    """What `explore` returns: shows itself in a notebook.
+
+    Attributes:
+        ratio: The widget of λ; its `value` can be read and set, as those of the others.
+        alpha: The widget of α.
+        fit_mode: The widget of the fit mode; off while both images have the same size, which fits in every mode.
+        primary: The widget of the primary's index.
+        partner: The widget of the partner's index.
+        picture: The widget of the picture; its `value` is a JPEG.
+    """
+
+    def __init__(self, dataset: Sequence[Mapping[str, Any]]) -> None:
+        widgets = _require_ipywidgets()
+        if len(dataset) == 0:
+            raise ArgumentError("dataset must hold at least one sample, got an empty one: there is nothing to mix")
+        self._bbox_format: str = format_of(dataset) or "pascal_voc"
+        self._read = lru_cache(maxsize=2)(lambda index: dataset[index])
+        last = len(dataset) - 1
+        self.ratio = widgets.FloatSlider(0.5, min=0, max=1, step=0.01, description="λ")
+        self.alpha = widgets.SelectionSlider(options=_ALPHAS, value=1.5, description="α")
+        self.fit_mode = widgets.Dropdown(options=list(FIT_MODES), description="fit mode")
+        self.primary = widgets.IntSlider(0, 0, last, description="primary")
+        self.partner = widgets.IntSlider(min(1, last), 0, last, description="partner")
+        self.picture = widgets.Image(format="jpeg", layout={"max_width": "100%"})
+        self._message = widgets.Label()
+        draw = widgets.Button(description="Draw λ", tooltip="draw λ from Beta(α, α)")
+        draw.on_click(lambda _: self._draw_ratio())
+        chosen = [self.ratio, self.alpha, self.fit_mode, self.primary, self.partner]
+        rows = [widgets.HBox([self.ratio, self.alpha, draw]), widgets.HBox([self.primary, self.partner, self.fit_mode])]
+        self._shown = widgets.VBox([*rows, self.picture, self._message])
+        self._redraw()
+        self._strip = _jpeg(self._static_strip())
+        for widget in chosen:
+            widget.observe(lambda _: self._respond(), names="value")
+
+    def _draw_ratio(self) -> None:
+        self.ratio.value = round(float(np.random.default_rng().beta(self.alpha.value, self.alpha.value)), 2)
+
+    def _respond(self) -> None:
+        """Redraw, or say what is wrong: an exception here would be lost in the front end's log."""
+        try:
+            self._redraw()
+            self._message.value = ""
+        except (AlbMixUpError, OSError) as error:
+            self._message.value = str(error)
+
+    def _redraw(self) -> None:
+        primary, partner = self._read(self.primary.value), self._read(self.partner.value)
+        ratio, alpha = self.ratio.value, self.alpha.value
+        self.fit_mode.disabled = primary["image"].shape[:2] == partner["image"].shape[:2]
+        mixed = mix_pair(primary, partner, ratio, fit_mode=self.fit_mode.value, bbox_format=self._bbox_format)
+        samples = {"mix": mixed, "primary": primary, "partner": partner}
+        read = {name: read_scene(sample, self._bbox_format) for name, sample in samples.items()}
+        self.picture.value = _jpeg(_draw(read, ratio, alpha))
+
+    def _static_strip(self) -> Figure:
+        primary, partner = self._read(self.primary.value), self._read(self.partner.value)
+        mixes = [mix_pair(primary, partner, ratio, bbox_format=self._bbox_format) for ratio in _STRIP]
+        captions = [f"λ = {ratio:g}" for ratio in _STRIP]
+        return plot_samples(mixes, captions, columns=len(_STRIP), bbox_format=self._bbox_format)
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        """Both forms, of which a viewer takes the richest that it can show: the widgets, or the strip."""
+        return {**self._shown._repr_mimebundle_(), "image/jpeg": base64.b64encode(self._strip).decode("ascii")}
+
+
+def _draw(scenes: Mapping[str, Scene], ratio: float, alpha: float) -> Figure:
+    """Draw the mix, and beside it the primary, the partner, and where λ lies in Beta(α, α)."""
+    mixed = scenes["mix"]
+    height = float(np.clip(_LARGE * mixed.image.shape[0] / mixed.image.shape[1], *_HEIGHTS))
+    small = _SMALL, (height - 2 * CAPTION - _DENSITY - MARGIN) / 2
+    right = 2 * MARGIN + _LARGE
+    sheet = Sheet(right + _SMALL + MARGIN, LEGEND + CAPTION + height + MARGIN)
+    sheet.write_legend(class_names([scenes["primary"], scenes["partner"]]), top=0.1)
+    top = LEGEND
+    sheet.write(MARGIN, top + 0.06, f"λ = {ratio:.2f}:   {ratio:.2f} × primary + {1 - ratio:.2f} × partner", fontsize=9)
+    sheet.place(MARGIN, top + CAPTION, (_LARGE, height), weights_alone(reduced(mixed, round(_LARGE * DPI))))
+    for name in ("primary", "partner"):
+        sheet.write(right, top + 0.06, name, fontsize=8)
+        untagged = replace(scenes[name], tags=[""] * len(scenes[name].tags))
+        sheet.place(right, top + CAPTION, small, reduced(untagged, round(_SMALL * DPI)))
+        top += CAPTION + small[1]
+    sheet.write(right, top + 0.06, f"how often λ is drawn, α = {alpha:g}", fontsize=8)
+    draw_density(sheet.axes(right, top + CAPTION, (_SMALL, _DENSITY)), alpha, ratio)
+    return sheet.figure
+
+
+def draw_density(ax: Axes, alpha: float, ratio: float | None = None) -> None:
+    """Draw the density of λ ~ Beta(α, α), with a line at one λ.
+
+    Args:
+        ax: Where to draw.
+        alpha: α, positive.
+        ratio: Where to draw the line; None: nowhere.
+    """
+    x = np.linspace(0.005, 0.995, 199)
+    density = beta_density(x, alpha)
+    ax.fill_between(x, density, color=PALETTE[4], alpha=0.5, linewidth=0)
+    ax.plot(x, density, color=PALETTE[0], linewidth=1.2)
+    if ratio is not None:
+        ax.axvline(ratio, color=PALETTE[3], linewidth=1.5)
+    ax.set(xlim=(0, 1), ylim=(0, None), xticks=[0, 0.5, 1], xticklabels=["0", "½", "1"], yticks=[])
+    ax.tick_params(labelsize=7, length=2, pad=1.5)
+    ax.spines[["left", "right", "top"]].set_visible(False)
+
+
+def _jpeg(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="jpeg", pil_kwargs={"quality": 90})
+    return buffer.getvalue()
+
+
+def _require_ipywidgets() -> Any:
+    try:
+        import ipywidgets  # noqa: PLC0415
+    except ImportError as error:
+        raise InstallationError(
+            'explore needs ipywidgets, which is not installed: pip install "alb-mixup[notebook]"'
+        ) from error
+    return ipywidgets
