@@ -203,6 +203,17 @@ def test_partners_from_the_training_set_itself_with_the_same_augmentations(data,
     assert len({partner for _, partner in drawn}) > 2
 
 
+def test_primaries_are_augmented_alike_whatever_is_mixed_in(data, tmp_path):
+    seen = []
+    for p in (0.0, 1.0):
+        trainer = mixup_trainer(pipeline_of(MixUp(ratio_range=(0.75, 0.75), p=p)), after_builtin=True)
+        built = loader_of(data, tmp_path, trainer, mosaic=0.0, mixup=0.5, batch=2)
+        own = [rows[0][: (rows[2] != 0.25).sum()] for batch in built.train_loader for rows in per_image(batch)]
+        seen.append(own)
+    assert len(seen[0]) == TRAIN
+    assert all(np.array_equal(alone, mixed) for alone, mixed in zip(*seen, strict=True))
+
+
 def test_a_training_set_of_one_image_has_no_partner(data, tmp_path):
     (tmp_path / "train.txt").write_text(str(data.parent / "images/train/00.png"))
     described = json.loads(data.read_text()) | {"train": str(tmp_path / "train.txt")}

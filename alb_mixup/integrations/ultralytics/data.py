@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from copy import copy
 from typing import Any
 
@@ -64,11 +65,13 @@ class Augmentation:
             self._entered = True
         if self.schedule is not None:
             self.schedule.apply(self.pipeline)
+        # Ultralytics seeds `random` for each worker and rank, and has its own augmentations follow it. One draw an
+        # image, whatever the pipeline does: primaries look alike under any two pipelines.
+        seed = random.getrandbits(32)
         sample = self.sample(labels)
         if self._partner_keys:
-            sample |= dict.fromkeys(self._partner_keys, self.partners.but(labels["im_file"]))
-        # Ultralytics seeds `random` for each worker and rank, and has its own augmentations follow it.
-        out = _backend.run_seeded(self.pipeline, sample, random.getrandbits(32))
+            sample |= dict.fromkeys(self._partner_keys, self.partners.but(labels["im_file"], seed))
+        out = _backend.run_seeded(self.pipeline, sample, seed)
         image = out["image"]
         if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise SampleError(
@@ -117,22 +120,36 @@ class _Partners(Sequence[Any]):
     def __init__(self, dataset: Any, builtin: Sequence[Any], augmentation: Augmentation) -> None:
         self.dataset, self.builtin, self.augmentation = dataset, builtin, augmentation
         self._indices = {file: index for index, file in enumerate(dataset.im_files)}
-        self._left_out = -1
+        self._left_out, self._seed = -1, 0
 
-    def but(self, file: str) -> "_Partners":
-        """Return the same without one image."""
+    def but(self, file: str, seed: int) -> "_Partners":
+        """Return the same without one image, the augmentations' draws from a seed."""
         others = copy(self)
-        others._left_out = self._indices[file]
+        others._left_out, others._seed = self._indices[file], seed
         return others
 
     def __len__(self) -> int:
         return len(self.dataset) - 1
 
     def __getitem__(self, position: Any) -> Any:
-        labels = self.dataset.get_image_and_label(position + (position >= self._left_out))
-        for augmentation in self.builtin:
-            labels = augmentation(labels)
+        with _own_draws((self._seed + position) % 2**32):
+            labels = self.dataset.get_image_and_label(position + (position >= self._left_out))
+            for augmentation in self.builtin:
+                labels = augmentation(labels)
         return self.augmentation.sample(labels)
+
+
+@contextmanager
+def _own_draws(seed: int) -> Iterator[None]:
+    """Have Ultralytics' augmentations draw from a seed, and leave their streams as they were."""
+    states = random.getstate(), np.random.get_state()  # noqa: NPY002 (theirs)
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])  # noqa: NPY002
 
 
 def _partner_keys(transform: Any) -> Iterator[str]:
