@@ -32,6 +32,11 @@ class Sample(dict[str, Any]):
         return Sample, (dict(self), self.bbox_format)
 
 
+def like(sample: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values as a sample whose boxes are in the format of another's."""
+    return Sample(values, sample.bbox_format) if isinstance(sample, Sample) else dict(values)
+
+
 class Samples(Protocol):
     """A sequence of samples, as it is enough for a reference: `len(samples)` and `samples[index]`.
 

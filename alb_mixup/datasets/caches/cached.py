@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from alb_mixup.datasets.caches.frozen import frozen, size_in_bytes
-from alb_mixup.datasets.protocols import can_fit, classes_of, format_of, is_sequence, spec_of
+from alb_mixup.datasets.protocols import can_fit, classes_of, format_of, is_sequence, like, spec_of
 from alb_mixup.errors import ArgumentError, SampleError
 from alb_mixup.functional.fit import Fit
 
@@ -143,7 +143,7 @@ class CachedDataset(Sequence[dict[str, Any]]):
         whole = whole or (image.shape[0], image.shape[1])
         if fit is not None and image.dtype in _PIXELS:
             image = fit.resize(image, whole)
-        return frozen(Sample({**sample, "image": image}, format_of(sample))), whole
+        return frozen(like(sample, {**sample, "image": image})), whole
 
     def _keep(self, key: _Key, kept: _Kept) -> tuple[_Kept, int]:
         entry = kept, size_in_bytes(kept[0])

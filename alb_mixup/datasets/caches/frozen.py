@@ -4,7 +4,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from alb_mixup.datasets.protocols import Sample
+from alb_mixup.datasets.protocols import like
 
 _Value = TypeVar("_Value")
 
@@ -25,8 +25,7 @@ def frozen(value: _Value) -> _Value:
     elif isinstance(value, list):
         frozen_value = [item if isinstance(item, str) else frozen(item) for item in value]  # labels, as a rule
     elif isinstance(value, dict):
-        items = {key: frozen(item) for key, item in value.items()}
-        frozen_value = Sample(items, value.bbox_format) if isinstance(value, Sample) else items
+        frozen_value = like(value, {key: frozen(item) for key, item in value.items()})
     return frozen_value  # type: ignore[no-any-return]
 
 
