@@ -2,7 +2,7 @@
 
     python benchmarks/training_value.py --bccd BCCD --cards CARDS --out runs
 
-Design and findings are in `benchmarks/TRAINING.md`; `benchmarks/training/report.py` makes tables and plots. Both sets
+Design and findings are in `benchmarks/TRAINING.md`; `benchmarks/training/report.py` makes tables and a plot. Both sets
 are in Pascal VOC layout. Each run trains YOLO11n from scratch on 40 images in one thread, scores its last EMA weights
 on all other images, and appends a row to `benchmarks/training/rows.csv` (`--rows`). A run whose row is there is not run
 again, and one that another process is at is left to it: start the same command once for each core, and again after an
@@ -193,7 +193,7 @@ def train(run, images, place):
     fields = ["labels", "mixup_weight"]
     pipeline = A.Compose([MixUp(**kind)], bbox_params=A.BboxParams("pascal_voc", label_fields=fields))
     off = run.epochs - run.epochs // 8
-    # None: next to never, but a change at the same epoch, for it restarts the loader and so changes the order of images.
+    # none: next to never, but with a change at the same epoch, which restarts the loader and so changes the order.
     schedule = MixUpSchedule({0: 1e-12 if run.arm == "none" else P, off: 0.0})
     rule = "scale" if run.arm in {"scale", OTHER_DIVISOR} else "interpolate"
     trainer = mixup_trainer(pipeline, rule=rule, schedule=schedule, after_builtin=True)
