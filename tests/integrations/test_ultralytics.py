@@ -268,12 +268,12 @@ def test_pickled_into_a_spawned_worker_and_cached_images_stay_as_they_are(data, 
 
 def test_workers_keep_the_memory_that_they_free(data, tmp_path, monkeypatch):
     kept = []
-    monkeypatch.setattr("alb_mixup.integrations.ultralytics.data.keep_freed_memory", lambda: kept.append(True))
+    monkeypatch.setattr("alb_mixup.integrations.ultralytics.augmentation.keep_freed_memory", lambda: kept.append(True))
     pipeline = pipeline_of(MixUp(sample_dataset(), p=1.0))
     dataset = loader_of(data, tmp_path, mixup_trainer(pipeline)).train_loader.dataset
     _ = dataset[0]
     assert not kept  # the trainer's own process is not ours to tune
-    monkeypatch.setattr("alb_mixup.integrations.ultralytics.data.get_worker_info", lambda: "a worker")
+    monkeypatch.setattr("alb_mixup.integrations.ultralytics.augmentation.get_worker_info", lambda: "a worker")
     _ = [dataset[number] for number in range(3)]
     assert len(kept) == 1
 

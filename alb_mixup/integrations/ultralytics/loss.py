@@ -1,16 +1,17 @@
 """Ultralytics' losses, in which each box has a weight: imported, wrapped, nothing of them copied."""
 
+from collections.abc import Iterator
 from functools import partial
 from inspect import signature
 from typing import Any
 
 import torch
-from ultralytics.utils.loss import E2ELoss, v8DetectionLoss
+from ultralytics.models.utils.loss import RTDETRDetectionLoss
+from ultralytics.utils.loss import E2ELoss, SegmentLoss26, v8DetectionLoss, v8OBBLoss, v8SegmentationLoss
 
 from alb_mixup._support import checks
 from alb_mixup.errors import ArgumentError
-
-RULES = ("interpolate", "scale")
+from alb_mixup.integrations.ultralytics.detr import RULES, WeightedRTDETRLoss
 
 
 class _Weighted:
@@ -27,6 +28,7 @@ class _Weighted:
         self._stock_assigner, self.assigner = self.assigner, self._assign
         self._stock_bce, self.bce = self.bce, self._class_losses
         self._stock_bbox_loss, self.bbox_loss = self.bbox_loss, self._box_losses
+        self._box_arguments = signature(self._stock_bbox_loss.forward)
         self._of_rows: torch.Tensor | None = None  # (rows of the batch,)
         self._of_boxes: torch.Tensor | None = None  # (images, boxes), padded as the boxes are
         self._of_locations: torch.Tensor | None = None  # (images, locations), 1 where no box is
@@ -76,7 +78,7 @@ class _Weighted:
 
     def _box_losses(self, *args: Any, **settings: Any) -> Any:
         """Compute the terms whose factor is the target score, which under "scale" lacks the weight as yet."""
-        call = signature(self._stock_bbox_loss.forward).bind(*args, **settings)
+        call = self._box_arguments.bind(*args, **settings)
         if self.rule == "scale" and self._of_locations is not None:
             call.arguments["target_scores"] = call.arguments["target_scores"] * self._of_locations.unsqueeze(-1)
         return self._stock_bbox_loss(*call.args, **call.kwargs)
@@ -119,19 +121,60 @@ class WeightedDetectionLoss(_Weighted, v8DetectionLoss):  # type: ignore[misc, u
     """
 
 
+class WeightedSegmentationLoss(_Weighted, v8SegmentationLoss):  # type: ignore[misc, unused-ignore]
+    """Ultralytics' segmentation loss, weighted as `WeightedDetectionLoss`, an anchor's mask term too.
+
+    The mask term of an anchor is multiplied by its box's weight; their sum is divided by the number of matched anchors,
+    as without weights. YOLO26's semantic term, which belongs to no box, is left as it is.
+    """
+
+    def calculate_segmentation_loss(self, fg_mask: torch.Tensor, *args: Any, **settings: Any) -> torch.Tensor:
+        """Sum the mask terms image by image, each with the weights of its matched anchors."""
+        self._of_masks: Iterator[torch.Tensor] = iter(())
+        if self._of_locations is not None:
+            images = zip(self._of_locations, fg_mask, strict=True)
+            self._of_masks = iter([weights[is_matched] for weights, is_matched in images if is_matched.any()])
+        return super().calculate_segmentation_loss(fg_mask, *args, **settings)
+
+    def single_mask_loss(self, *args: Any, **settings: Any) -> torch.Tensor:  # type: ignore[override, unused-ignore]
+        """Sum the mask terms of one image, each divided by its box's area and so multiplied by its weight."""
+        call = signature(v8SegmentationLoss.single_mask_loss).bind(*args, **settings)
+        weights = next(self._of_masks, None)
+        if weights is not None:
+            call.arguments["area"] = call.arguments["area"] / weights
+        return v8SegmentationLoss.single_mask_loss(*call.args, **call.kwargs)
+
+
+class WeightedSegmentationLoss26(WeightedSegmentationLoss, SegmentLoss26):  # type: ignore[misc, unused-ignore]
+    """The same for YOLO26."""
+
+
+class WeightedOBBLoss(_Weighted, v8OBBLoss):  # type: ignore[misc, unused-ignore]
+    """Ultralytics' loss for oriented boxes, weighted as `WeightedDetectionLoss`, the angle term as the box terms."""
+
+    def calculate_angle_loss(
+        self, pred_bboxes: Any, target_bboxes: Any, fg_mask: torch.Tensor, weight: torch.Tensor, *args: Any, **rest: Any
+    ) -> torch.Tensor:
+        """Sum the angle terms, whose factor is the target score, which under "scale" lacks the weight as yet."""
+        if self.rule == "scale" and self._of_locations is not None:
+            weight = weight * self._of_locations[fg_mask]
+        return super().calculate_angle_loss(pred_bboxes, target_bboxes, fg_mask, weight, *args, **rest)
+
+
 def weighted_criterion(model: Any, rule: str = "interpolate") -> Any:
-    """Return the weighted counterpart of a detection model's loss, for trainers other than `mixup_trainer`'s.
+    """Return the weighted counterpart of a model's loss, for trainers other than `mixup_trainer`'s.
 
     Args:
         model: Ultralytics' `DetectionModel`, with its `args` set; YOLO26's end-to-end head included, whose two
-            branches are both weighted.
+            branches are both weighted; `SegmentationModel`, `OBBModel`, `RTDETRDetectionModel`.
         rule: "interpolate" or "scale", as `WeightedDetectionLoss` has them.
 
     Returns:
-        What to set as `model.criterion`; it continues where the model's own one is.
+        What to set as `model.criterion`; it continues where the model's own one is. RT-DETR's wants its weights before
+        each batch (`WeightedRTDETRLoss`); the others find them in the batch.
 
     Raises:
-        ArgumentError: The model's loss is neither `v8DetectionLoss` nor `E2ELoss` of it, or `rule` is another one.
+        ArgumentError: The model's loss is another one, or `rule` is.
 
     Examples:
         ```python
@@ -145,8 +188,18 @@ def weighted_criterion(model: Any, rule: str = "interpolate") -> Any:
         return weighted
     if type(stock) in _WEIGHTED:
         return _WEIGHTED[type(stock)](model, rule=rule)
-    raise ArgumentError(f"model must be a YOLO detection model, got one whose loss is {type(stock).__name__}")
+    if isinstance(stock, RTDETRDetectionLoss) and stock.vfl is not None:
+        return WeightedRTDETRLoss(stock.nc, rule=rule)
+    raise ArgumentError(
+        "model must be a YOLO or RT-DETR model for boxes, oriented boxes or masks, got one whose loss is "
+        f"{type(stock).__name__}"
+    )
 
 
-# Also by themselves: a criterion may be replaced by one of another rule.
-_WEIGHTED = {v8DetectionLoss: WeightedDetectionLoss, WeightedDetectionLoss: WeightedDetectionLoss}
+_WEIGHTED = {
+    v8DetectionLoss: WeightedDetectionLoss,
+    v8SegmentationLoss: WeightedSegmentationLoss,
+    SegmentLoss26: WeightedSegmentationLoss26,
+    v8OBBLoss: WeightedOBBLoss,
+}
+_WEIGHTED |= {weighted: weighted for weighted in _WEIGHTED.values()}  # to replace one by another rule's

@@ -1,38 +1,63 @@
 """Ultralytics' trainer, whose training images go through a pipeline."""
 
-from copy import copy
+from functools import partial
 from typing import Any
 
+from ultralytics.cfg import get_cfg
+from ultralytics.data.build import build_yolo_dataset
+from ultralytics.models.rtdetr.train import RTDETRTrainer
 from ultralytics.models.yolo.detect import DetectionTrainer
+from ultralytics.nn.tasks import yaml_model_load
 from ultralytics.utils import DEFAULT_CFG
 from ultralytics.utils.torch_utils import unwrap_model
 
 from alb_mixup import _backend
 from alb_mixup._support import checks
+from alb_mixup.datasets.base import DetectionDataset
+from alb_mixup.datasets.protocols import classes_of
 from alb_mixup.errors import ArgumentError
+from alb_mixup.integrations._rebinding import with_names
 from alb_mixup.integrations.torch import MixUpSchedule
-from alb_mixup.integrations.ultralytics.data import Augmentation, TrainingSet
-from alb_mixup.integrations.ultralytics.loss import RULES, weighted_criterion
+from alb_mixup.integrations.ultralytics.augmentation import Augmentation, mixups_of
+from alb_mixup.integrations.ultralytics.data import RTDETRTrainingSet, TrainingSet
+from alb_mixup.integrations.ultralytics.detr import RULES, WeightedRTDETRLoss
+from alb_mixup.integrations.ultralytics.loss import weighted_criterion
 
 _LABEL_FIELDS = ["labels", "mixup_weight"]
+_HEADS = {"Detect", "v10Detect", "RTDETRDecoder"}
+_NO_BOXES = "it has no boxes to mix"
+_OTHER_TASKS = {
+    "pose": "left and right points would have to change names at flips, which pipelines do not do; train it with "
+    "Ultralytics' own augmentations",
+    "obb": "pipelines of horizontal boxes would lose the angle; train it with Ultralytics' own augmentations",
+    "segment": "masks do not go through the pipeline yet; train it with Ultralytics' own augmentations",
+}
 
 
 def mixup_trainer(
-    pipeline: Any, *, rule: str = "interpolate", schedule: MixUpSchedule | None = None, after_builtin: bool = False
+    pipeline: Any,
+    *,
+    rule: str = "interpolate",
+    schedule: MixUpSchedule | None = None,
+    after_builtin: bool = False,
+    dataset: DetectionDataset | None = None,
 ) -> type["MixUpTrainer"]:
-    """Make the trainer for `YOLO(...).train(trainer=mixup_trainer(pipeline), data=...)`.
+    """Make the trainer for `YOLO(...).train(trainer=mixup_trainer(pipeline), data=...)`, and for `RTDETR(...)`.
 
     A training image, resized so that its longer side is `imgsz`, goes through the pipeline and is then letterboxed to
     `imgsz` (or to the batch's shape with `rect=True`), so the pipeline may crop and resize as it likes. It gets
 
     - `image`: uint8 (H, W, 3), RGB as Albumentations has it; Ultralytics' own BGR is converted, there and back.
     - `bboxes`: float32 (N, 4), in the format of its `bbox_params`.
-    - `labels`: N class names, those of the data.yaml, as this package's datasets give them too.
-    - `mixup_weight`: float32 (N,), 1.0 each: Ultralytics reads no weights from label files.
+    - `labels`: N class names, those of the data.yaml, as this package's datasets give them too; with `single_cls`, the
+      one name that Ultralytics gives all.
+    - `mixup_weight`: float32 (N,): what the training set says, a sixth column of its label files (as `generate` writes
+      them; Ultralytics by itself leaves such files out) or `dataset`; else 1.0 each.
 
     and returns the same. Its draws follow Ultralytics' `seed`, differently in each worker and DDP rank; a seed of its
-    own has no effect. `WeightedDetectionLoss` says what the loss makes of the weights. Validation, checkpoints and
-    resuming (name the trainer again) are Ultralytics' own; checkpoints load without this package.
+    own has no effect. `WeightedDetectionLoss` and `WeightedRTDETRLoss` say what the loss makes of the weights.
+    Validation and checkpoints are Ultralytics' own; checkpoints load without this package. Resuming wants the trainer
+    again, `train(resume=True, trainer=...)`, or goes on without mixing; `tune` takes no trainer.
 
     A `MixUp()` without a reference draws its partners from the training set itself: any image but the primary, after
     the same built-in augmentations, where the primary has them.
@@ -40,22 +65,25 @@ def mixup_trainer(
     Args:
         pipeline: `A.Compose` with `bbox_params` whose label fields are `labels` and `mixup_weight`. For hard labels,
             `MixUp(..., weighting="none")`.
-        rule: What a weight means to the class term, "interpolate" or "scale", as `WeightedDetectionLoss` has them.
+        rule: What a weight means to the class term, "interpolate" or "scale", as the losses have them.
         schedule: MixUp's probability by epoch. A change takes effect with the epoch's first image: batches that
             workers have prepared ahead are thrown away. `close_mosaic` leaves the pipeline alone.
         after_builtin: False: the pipeline takes the place of the built-in augmentations, whose arguments (`mosaic`,
             `fliplr`, `hsv_h`, ...) then have no effect. True: it comes after them, on images of `imgsz` × `imgsz`.
             The partners of a `MixUp()` without a reference get them too, each with draws of its own; samples of
             another reference have seen none of them, unless its `reference_transform` does the like.
+        dataset: A file-backed dataset of this package (VOC, COCO, YOLO, pseudo-labels) whose images, boxes and weights
+            take the place of the data.yaml's training set. None: the data.yaml's.
 
     Returns:
         A class to hand over as `trainer`.
 
     Raises:
-        ArgumentError: The pipeline is not such a thing, `rule` is another one, or `schedule` finds no MixUp in it.
-            From `train`: the task is not "detect", the data has other than 3 channels or two classes of one name, the
-            model's loss is another one, or `single_cls`, `classes`, `distill_model`, or (in place of the built-in ones)
-            `augmentations` is given.
+        ArgumentError: The pipeline or the dataset is not such a thing, `rule` is another one, or `schedule` finds no
+            MixUp in it. From `train`, before the model is built: the task is not "detect", the model is of another
+            kind (World, YOLOE), the data has other than 3 channels or two classes of one name, a reference or the
+            dataset has classes that it lacks, or `distill_model`, `single_cls` together with `classes`, `fraction`
+            together with `dataset`, or (in place of the built-in ones) `augmentations` is given.
         SampleError: While training, the pipeline returns a class that the data.yaml lacks, or no uint8 RGB image.
 
     Examples:
@@ -71,44 +99,108 @@ def mixup_trainer(
     _checked_pipeline(pipeline)
     if schedule is not None:
         schedule.apply(pipeline)
-    rule = checks.choice("rule", rule, RULES)
-    settings = {"pipeline": pipeline, "rule": rule, "schedule": schedule, "after_builtin": after_builtin}
+    if dataset is not None and not isinstance(dataset, DetectionDataset):
+        raise ArgumentError(
+            f"dataset must be a file-backed dataset of this package, or None, got {type(dataset).__name__}: open one "
+            "with open_dataset, or leave it out and name the training set in the data.yaml"
+        )
+    settings = {
+        "pipeline": pipeline,
+        "rule": checks.choice("rule", rule, RULES),
+        "schedule": schedule,
+        "after_builtin": after_builtin,
+        "dataset": dataset,
+    }
     # A class that carries its settings, not a partial: DDP starts its processes from the trainer's class alone.
     return type("MixUpTrainer", (MixUpTrainer,), settings)
 
 
 class MixUpTrainer(DetectionTrainer):  # type: ignore[misc, unused-ignore]
-    """`DetectionTrainer` whose training set goes through a pipeline; made by `mixup_trainer`."""
+    """Ultralytics' trainer, whose training set goes through a pipeline; made by `mixup_trainer`."""
 
     pipeline: Any
     rule: str
     schedule: MixUpSchedule | None
     after_builtin: bool
+    dataset: DetectionDataset | None
 
     def __init__(self, cfg: Any = DEFAULT_CFG, overrides: Any = None, _callbacks: Any = None) -> None:
+        task = get_cfg(cfg, {"task": (overrides or {}).get("task")} if overrides and "task" in overrides else None).task
+        if task != "detect":
+            raise ArgumentError(
+                f"task must be 'detect' for mixup_trainer, got {task!r}: {_OTHER_TASKS.get(task, _NO_BOXES)}"
+            )
         super().__init__(cfg, overrides, _callbacks)
-        refused = ["single_cls", "classes", "distill_model"] + ([] if self.after_builtin else ["augmentations"])
+        refused = ["distill_model"] + ([] if self.after_builtin else ["augmentations"])
+        refused += ["classes"] if self.args.single_cls else []
         for name in refused:
             if getattr(self.args, name, None):
                 raise ArgumentError(f"{name} must be left out with mixup_trainer, got {getattr(self.args, name)!r}")
-        if self.args.task != "detect" or self.data["channels"] != 3:
-            got = f"task={self.args.task!r}, channels={self.data['channels']}"
-            raise ArgumentError(f"mixup_trainer must get the task 'detect' and images of 3 channels, got {got}")
+        if self.dataset is not None and self.args.fraction != 1.0:
+            raise ArgumentError(
+                f"fraction must be 1.0 with a dataset, got {self.args.fraction}: give a smaller dataset"
+            )
+        if self.data["channels"] != 3:
+            raise ArgumentError(f"channels must be 3 for mixup_trainer, got {self.data['channels']} in the data.yaml")
+        self._check_names()
+
+    def _check_names(self) -> None:
         names = list(self.data["names"].values())
         if len(set(names)) < len(names):
             raise ArgumentError(f"names must differ for mixup_trainer, got {names}: rename them in the data.yaml")
+        if self.args.single_cls:
+            return
+        sources = [("reference", mixup.reference) for mixup in mixups_of(self.pipeline)] + [("dataset", self.dataset)]
+        for source, samples in sources:
+            others = sorted(set(classes_of(samples) or ()) - set(names))
+            if others:
+                raise ArgumentError(
+                    f"{source}.classes must be class names of the data.yaml, which Ultralytics reads as {names}, got "
+                    f"{others}: rename them, or leave them out with classes=[...] of this package's datasets"
+                )
+
+    def get_model(self, cfg: Any = None, weights: Any = None, verbose: bool = True) -> Any:
+        """Build the model; go on as Ultralytics' trainer for RT-DETR, where it is one."""
+        head = (cfg if isinstance(cfg, dict) else yaml_model_load(cfg))["head"][-1][2]
+        if head not in _HEADS:
+            raise ArgumentError(
+                f"model must be a YOLO detector or RT-DETR for mixup_trainer, got one whose head is {head}: take one "
+                "of these, or write mixed images (alb-mixup generate, with hard labels) for the model's own trainer"
+            )
+        if head == "RTDETRDecoder" and not isinstance(self, RTDETRTrainer):
+            # Which model it is, a trainer learns here. All that the class of another task changes comes afterwards.
+            self.__class__ = type("MixUpTrainer", (type(self), RTDETRTrainer), {})
+        return super().get_model(cfg, weights, verbose)
 
     def build_dataset(self, img_path: Any, mode: str = "train", batch: int | None = None) -> Any:
         """Build Ultralytics' own dataset; for training, with the pipeline in it."""
-        dataset = super().build_dataset(img_path, mode, batch)
-        if mode == "train":
-            dataset.__class__ = TrainingSet  # not built as one: how to build it is Ultralytics' business
-            dataset.augment_with(Augmentation(self.pipeline, self.schedule, self.data["names"]), self.after_builtin)
-            dataset.transforms = dataset.build_transforms(copy(self.args))
-        return dataset
+        if mode != "train":
+            return super().build_dataset(img_path, mode, batch)
+        names, single_cls, classes = self.data["names"], self.args.single_cls, self.args.classes
+        augmentation = Augmentation(self.pipeline, self.schedule, names, single_cls=single_cls, classes=classes)
+        ours: dict[str, Any] = {
+            "augmentation": augmentation,
+            "after_builtin": self.after_builtin,
+            "source": self.dataset,
+        }
+        # How a dataset is built is Ultralytics' business, of which class is ours.
+        if isinstance(self, RTDETRTrainer):
+            build = with_names(RTDETRTrainer.build_dataset, RTDETRDataset=partial(RTDETRTrainingSet, **ours))
+        else:
+            of_ours = with_names(build_yolo_dataset, YOLODataset=partial(TrainingSet, **ours))
+            build = with_names(DetectionTrainer.build_dataset, build_yolo_dataset=of_ours)
+        return build(self, img_path, mode, batch)
+
+    def preprocess_batch(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Prepare a batch as Ultralytics does; RT-DETR's loss is told the weights."""
+        prepared: dict[str, Any] = super().preprocess_batch(batch)
+        criterion = unwrap_model(self.model).criterion
+        if isinstance(criterion, WeightedRTDETRLoss):
+            criterion.weights = prepared["weights"]
+        return prepared
 
     def run_callbacks(self, event: str) -> None:
-        """Weigh the loss and follow the schedule, then run the callbacks.
+        """Weight the loss and follow the schedule, then run the callbacks.
 
         Not as callbacks of our own: some versions keep those in the user's model, for whatever trainer comes next.
         """
