@@ -5,9 +5,11 @@ import csv
 import json
 import os
 import pickle
+import shutil
 import tempfile
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import albumentations as A
 import cv2
@@ -20,20 +22,24 @@ os.environ["YOLO_CONFIG_DIR"] = tempfile.mkdtemp(prefix="yolo-config-")
 os.environ |= {"YOLO_OFFLINE": "true", "YOLO_AUTOINSTALL": "false", "YOLO_VERBOSE": "false"}
 
 import torch
+import yaml
 from PIL import Image
-from ultralytics import YOLO
+from ultralytics import RTDETR, YOLO
 from ultralytics.cfg import get_cfg
 from ultralytics.data.dataset import YOLODataset
+from ultralytics.models.rtdetr.val import RTDETRDataset
+from ultralytics.models.utils.loss import RTDETRDetectionLoss
 from ultralytics.nn.tasks import DetectionModel
 from ultralytics.utils.loss import E2ELoss, v8DetectionLoss
 from ultralytics.utils.metrics import bbox_iou
 from ultralytics.utils.tal import make_anchors
 
-from alb_mixup import MixUp, YoloDataset, sample_dataset
+from alb_mixup import MixUp, PseudoLabelDataset, YoloDataset, generate, sample_dataset
 from alb_mixup.errors import ArgumentError, SampleError, SerializationError
 from alb_mixup.functional.boxes import from_xyxy, to_xyxy
 from alb_mixup.integrations.torch import MixUpSchedule
 from alb_mixup.integrations.ultralytics import WeightedDetectionLoss, mixup_trainer, weighted_criterion
+from tests.support.rtdetr import TINY_RTDETR
 from tests.support.samples import IS_X, picture
 
 MODELS = ("yolo11n", "yolo26n")
@@ -276,6 +282,114 @@ def test_workers_keep_the_memory_that_they_free(data, tmp_path, monkeypatch):
     monkeypatch.setattr("alb_mixup.integrations.ultralytics.augmentation.get_worker_info", lambda: "a worker")
     _ = [dataset[number] for number in range(3)]
     assert len(kept) == 1
+
+
+# ---------------------------------------------------------------- weights of the training set, classes
+
+
+def weighted_files(data, root):
+    """The training set with a weight in each row, different ones; the data.yaml and each image's weights."""
+    weights = {}
+    for file in sorted((data.parent / "labels/train").glob("*.txt")):
+        rows = file.read_text().splitlines()
+        weights[file.stem] = [round(0.05 + (int(file.stem) * 37 + row * 11) % 90 / 100, 2) for row in range(len(rows))]
+        (root / "labels/train").mkdir(parents=True, exist_ok=True)
+        lines = [f"{row} {weight}" for row, weight in zip(rows, weights[file.stem], strict=True)]
+        (root / "labels/train" / file.name).write_text("\n".join(lines))
+    shutil.copytree(data.parent / "images/train", root / "images/train")  # no link, which Ultralytics would follow
+    described = json.loads(data.read_text()) | {"path": str(root), "val": str(data.parent / "images/val")}
+    (root / "data.yaml").write_text(json.dumps(described))
+    return root / "data.yaml", weights
+
+
+@pytest.mark.parametrize("after_builtin", [False, True])
+def test_weights_of_label_files_come_with_their_boxes(data, tmp_path, after_builtin):
+    weighted, expected = weighted_files(data, tmp_path)
+    trainer = mixup_trainer(pipeline_of(A.NoOp()), after_builtin=after_builtin)
+    builtin = NO_BUILTIN | {"flipud": 1.0, "fliplr": 1.0}
+    loader = loader_of(weighted, tmp_path, trainer, **builtin).train_loader
+    assert len(loader.dataset) == TRAIN
+    for batch in loader:
+        for file, (_, ids, weights) in zip(batch["im_file"], per_image(batch), strict=True):
+            number = Path(file).stem
+            assert ids == [sample_dataset().classes.index(label) for label in sample_dataset()[int(number)]["labels"]]
+            np.testing.assert_allclose(weights, expected[number])
+
+
+def test_weights_follow_their_boxes_through_mosaic_and_mixup_of_both_kinds(data, tmp_path):
+    weighted, _ = weighted_files(data, tmp_path)
+    for file in (tmp_path / "labels/train").glob("*.txt"):  # the weight says the class: 0.2, 0.4, 0.6
+        rows = [row.split()[:5] for row in file.read_text().splitlines()]
+        file.write_text("\n".join(" ".join([*row, str((int(row[0]) + 1) / 5)]) for row in rows))
+    trainer = mixup_trainer(pipeline_of(MixUp(ratio_range=(0.5, 0.5), p=1.0)), after_builtin=True)
+    builtin = {"mosaic": 1.0, "mixup": 1.0, "cutmix": 0.5, "scale": 0.5, "augmentations": [A.HorizontalFlip(p=0.5)]}
+    for batch in loader_of(weighted, tmp_path, trainer, **builtin).train_loader:
+        assert len(batch["cls"]) > 50
+        np.testing.assert_allclose(batch["weights"], (batch["cls"].ravel() + 1) / 10, atol=1e-6)
+
+
+def test_what_generate_writes_is_trained_on_with_its_weights(data, tmp_path):
+    source = YoloDataset(data, split="train")
+    generate(source, tmp_path / "mixed", output_format="yolo", image_format="png", progress=False)
+    described = json.loads(data.read_text())
+    written = yaml.safe_load((tmp_path / "mixed/data.yaml").read_text()) | {"val": str(data.parent / described["val"])}
+    (tmp_path / "mixed/data.yaml").write_text(json.dumps(written | {"path": str(tmp_path / "mixed")}))
+    seen = []
+    train(
+        tmp_path / "mixed/data.yaml", tmp_path, mixup_trainer(pipeline_of(A.HorizontalFlip())), epochs=1,
+        callbacks={"on_train_batch_end": lambda trainer: seen.append(weights_of(trainer))},
+    )  # fmt: skip
+    mixed = YoloDataset(tmp_path / "mixed/data.yaml", split="train")
+    expected = sorted(weight for index in range(len(mixed)) for weight in mixed.annotations(index)["mixup_weight"])
+    assert len(set(expected)) > TRAIN
+    np.testing.assert_allclose(sorted(torch.cat(seen).tolist()), expected, atol=1e-6)
+
+
+def test_a_dataset_of_this_package_takes_the_place_of_the_training_set(data, tmp_path):
+    dataset = sample_dataset()
+    trainer = mixup_trainer(pipeline_of(MixUp(p=0.0)), dataset=dataset)
+    loader = loader_of(data, tmp_path, trainer).train_loader
+    assert len(loader.dataset) == len(dataset)
+    for batch in loader:
+        for file, (xyxy, ids, _) in zip(batch["im_file"], per_image(batch), strict=True):
+            [index] = [i for i in range(len(dataset)) if dataset.image_path(i).samefile(file)]
+            found, (height, width) = dataset[index], dataset.image_size(index)
+            scale = 160 / max(height, width)
+            shift = np.tile([(160 - width * scale) / 2, (160 - height * scale) / 2], 2)
+            np.testing.assert_allclose(xyxy, found["bboxes"] * scale + shift, atol=0.6)
+            assert ids == [dataset.classes.index(label) for label in found["labels"]]
+
+
+def test_confidences_of_pseudo_labels_are_weights_of_primaries(data, tmp_path):
+    dataset = sample_dataset()
+    detections = {}
+    for index in range(3):
+        found = dataset[index]
+        class_ids = np.array([dataset.classes.index(label) for label in found["labels"]])
+        confidence = np.full(len(class_ids), 0.5)
+        detections[str(dataset.image_path(index))] = SimpleNamespace(
+            xyxy=found["bboxes"], class_id=class_ids, confidence=confidence
+        )
+    pseudo = PseudoLabelDataset(detections, classes=dataset.classes)
+    trainer = mixup_trainer(pipeline_of(MixUp(ratio_range=(0.5, 0.5), p=1.0)), dataset=pseudo)
+    [batch] = loader_of(data, tmp_path, trainer).train_loader
+    assert set(batch["weights"].tolist()) == {0.25}
+
+
+def test_one_class_for_all(data, tmp_path):
+    for mixup in (MixUp(sample_dataset(), p=1.0), MixUp(p=1.0)):
+        [batch, *_] = loader_of(data, tmp_path, mixup_trainer(pipeline_of(mixup)), single_cls=True).train_loader
+        assert set(batch["cls"].ravel().tolist()) == {0.0}
+        assert len(batch["cls"]) == len(batch["weights"])
+
+
+def test_some_classes_only(data, tmp_path):
+    weighted, _ = weighted_files(data, tmp_path)
+    for mixup in (MixUp(sample_dataset(), p=1.0), MixUp(p=1.0)):
+        built = loader_of(weighted, tmp_path, mixup_trainer(pipeline_of(mixup)), classes=[0, 2])
+        batches = list(built.train_loader)
+        assert {class_id for batch in batches for class_id in batch["cls"].ravel().tolist()} == {0.0, 2.0}
+        assert all(len(batch["cls"]) == len(batch["weights"]) == len(batch["bboxes"]) for batch in batches)
 
 
 # ---------------------------------------------------------------- the loss
@@ -551,6 +665,31 @@ def test_training_brings_the_loss_down_and_reads_the_weights(data, tmp_path, mod
     assert len(YOLO(trainer.last).predict(np.zeros((160, 160, 3), np.uint8), verbose=False)) == 1
 
 
+@pytest.mark.parametrize("rule", RULES)
+def test_rtdetr_trains_by_the_same_trainer(data, tmp_path, rule):
+    seen = []
+
+    def keep(trainer):
+        criterion = trainer.model.criterion
+        seen.append((criterion.rule, criterion.weights))
+
+    (tmp_path / "rtdetr-tiny.yaml").write_text(json.dumps(TINY_RTDETR))
+    model = RTDETR(tmp_path / "rtdetr-tiny.yaml")
+    model.add_callback("on_train_batch_end", keep)
+    trainer = mixup_trainer(pipeline_of(MixUp(p=1.0), A.HorizontalFlip()), rule=rule)
+    model.train(trainer=trainer, **settings_of(data, tmp_path, epochs=4, val=True, deterministic=False))
+    assert len(seen) == 8
+    assert all(rule == found and ((weights > 0) & (weights < 1)).all() for found, weights in seen)
+    rows = list(csv.DictReader(model.trainer.csv.read_text().splitlines()))
+    totals = [sum(float(row[f"train/{name}"]) for name in ("giou_loss", "cls_loss", "l1_loss")) for row in rows]
+    assert totals[-1] < totals[0]
+    assert type(model.trainer.ema.ema.criterion) is RTDETRDetectionLoss
+    assert isinstance(model.trainer.train_loader.dataset, RTDETRDataset)
+    with zipfile.ZipFile(model.trainer.last) as checkpoint:
+        assert not any(b"alb_mixup" in checkpoint.read(name) for name in checkpoint.namelist())
+    assert len(RTDETR(model.trainer.last).predict(np.zeros((160, 160, 3), np.uint8), verbose=False)) == 1
+
+
 @pytest.mark.parametrize(
     "more",
     [
@@ -664,11 +803,43 @@ def test_a_schedule_needs_a_mixup():
 
 
 @pytest.mark.parametrize(
-    "more", [{"single_cls": True}, {"classes": [0]}, {"augmentations": [A.Blur()]}, {"model": "yolo11n-seg.yaml"}]
+    ("more", "message"),
+    [
+        ({"single_cls": True, "classes": [0]}, r"classes must be left out with mixup_trainer, got \[0\]"),
+        ({"augmentations": [A.Blur()]}, "augmentations must be left out"),
+        ({"distill_model": "yolo11n.yaml"}, "distill_model must be left out"),
+        ({"model": "yolo11n-pose.yaml"}, "got 'pose': left and right points would have to change names at flips"),
+        ({"model": "yolo11n-cls.yaml"}, "got 'classify': it has no boxes"),
+        (
+            {"model": "yolov8s-worldv2.yaml"},
+            "got one whose head is WorldDetect: take one of these, or write mixed images",
+        ),
+        ({"model": "yoloe-11s.yaml"}, "got one whose head is YOLOEDetect: take one of these, or write mixed images"),
+    ],
 )
-def test_settings_that_would_go_wrong_are_refused(data, tmp_path, more):
-    with pytest.raises(ArgumentError, match=f"{next(iter(more))} must|task='segment'"):
-        train(data, tmp_path, mixup_trainer(pipeline_of(MixUp(sample_dataset()))), **more)
+def test_settings_that_would_go_wrong_are_refused(data, tmp_path, monkeypatch, more, message):
+    trainer = mixup_trainer(pipeline_of(MixUp(sample_dataset())))
+    yolo = YOLO(more.pop("model", "yolo11n.yaml"))
+    built = lambda *args, **settings: pytest.fail("a model was built")  # noqa: E731
+    monkeypatch.setattr(DetectionModel, "__init__", built)
+    with pytest.raises(ArgumentError, match=message):
+        yolo.train(trainer=trainer, **settings_of(data, tmp_path, **more))
+
+
+def test_names_that_differ_are_told_apart_when_the_trainer_is_built(data, tmp_path):
+    described = json.loads(data.read_text()) | {"names": ["Platelets", "red", "WBC"]}
+    (tmp_path / "data.yaml").write_text(json.dumps(described))
+    for settings in ({"pipeline": pipeline_of(MixUp(sample_dataset()))},
+                     {"pipeline": pipeline_of(MixUp()), "dataset": sample_dataset()}):  # fmt: skip
+        with pytest.raises(ArgumentError, match=r"classes must be class names .* got \['RBC'\]: rename them"):
+            train(tmp_path / "data.yaml", tmp_path, mixup_trainer(settings.pop("pipeline"), **settings))
+
+
+def test_a_dataset_is_one_of_this_package_and_whole(data, tmp_path):
+    with pytest.raises(ArgumentError, match="dataset must be a file-backed dataset of this package, or None, got list"):
+        mixup_trainer(pipeline_of(MixUp()), dataset=[])
+    with pytest.raises(ArgumentError, match=r"fraction must be 1\.0 with a dataset, got 0.5"):
+        train(data, tmp_path, mixup_trainer(pipeline_of(MixUp()), dataset=sample_dataset()), fraction=0.5)
 
 
 def test_two_classes_of_one_name_are_refused(data, tmp_path):

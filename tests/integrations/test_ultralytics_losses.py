@@ -20,19 +20,9 @@ from ultralytics.utils.metrics import bbox_iou, probiou
 
 from alb_mixup.errors import ArgumentError
 from alb_mixup.integrations.ultralytics import WeightedRTDETRLoss, weighted_criterion
+from tests.support.rtdetr import TINY_RTDETR
 
 RULES = ("interpolate", "scale")
-TINY_RTDETR = {
-    "nc": 3,
-    "scales": {"n": [1.0, 1.0, 1024]},
-    "backbone": [
-        [-1, 1, "Conv", [16, 3, 4]],
-        [-1, 1, "Conv", [16, 3, 2]],
-        [-1, 1, "Conv", [16, 3, 2]],
-        [-1, 1, "Conv", [16, 3, 2]],
-    ],
-    "head": [[[1, 2, 3], 1, "RTDETRDecoder", ["nc", 32, 20, 2, 4, 2, 32]]],
-}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -78,10 +68,7 @@ KINDS = {
 @pytest.fixture(scope="module", params=[*KINDS, "rtdetr"])
 def case(request):
     torch.manual_seed(0)
-    if request.param == "rtdetr":
-        model = tiny_rtdetr()
-    else:
-        model = KINDS[request.param](request.param, nc=3, verbose=False)
+    model = tiny_rtdetr() if request.param == "rtdetr" else KINDS[request.param](request.param, nc=3, verbose=False)
     model.args = get_cfg()
     return model.train(), batch_of("obb" in request.param)
 
@@ -262,21 +249,22 @@ def test_rtdetr_each_layer_is_weighted_as_documented(rule):
     criterion = weighted(model, rule)
     torch.manual_seed(5)
     model.criterion, criterion.weights = criterion, batch["weights"]
-    with spied(criterion, "_get_loss_class") as classes, spied(criterion, "_get_loss_bbox") as boxes:
-        with spied(criterion, "_get_index") as indices:
-            model.loss(batch)
+    names = ("_get_loss_class", "_get_loss_bbox", "_get_index")
+    with contextlib.ExitStack() as stack:
+        classes, boxes, indices = (stack.enter_context(spied(criterion, name)) for name in names)
+        model.loss(batch)
     assert len(classes) == len(boxes) == len(indices) == 5  # the encoder, two layers, and these with denoising queries
     matched_denoising = 0
-    for ((logits, targets, ious, count, _), found), ((pred, goal, _), of_boxes), (_, (queries, rows)) in zip(
+    for ((scores, targets, ious, count, _), found), ((pred, goal, _), of_boxes), (_, (queries, rows)) in zip(
         classes, boxes, indices, strict=True
     ):
-        logits = logits.detach()
+        logits = scores.detach()
         matched_denoising += len(rows) > 6
         weights = torch.ones(logits.shape[:2])
         weights[queries] = batch["weights"][rows]
         one_hot = F.one_hot(targets, 4)[..., :3]
         score = ious[..., None] * one_hot
-        background = 0.75 * logits.sigmoid() ** 1.5 * F.softplus(logits)
+        background = 0.25 * logits.sigmoid() ** 1.5 * F.softplus(logits)
         of_object = torch.where(one_hot == 1, score * (F.softplus(logits) - logits * score), background)
         expected = weights[..., None] * of_object
         if rule == "interpolate":

@@ -20,7 +20,7 @@ from alb_mixup.integrations.torch import MixUpSchedule
 
 
 class Augmentation:
-    """The user's pipeline as one of Ultralytics' transforms, whose `cls` has a second column: the weights.
+    """The user's pipeline as one of Ultralytics' transforms.
 
     Args:
         pipeline: The pipeline.
@@ -28,6 +28,9 @@ class Augmentation:
         names: Class names by id.
         single_cls: All classes are one, of id 0, whatever the reference calls them.
         classes: Ids of the classes that the training is about; boxes of others are left out. None: all.
+
+    Attributes:
+        kinds: Class id and weight, float32 (K, 2), of what the labels of the training set call class 0, 1, ...
     """
 
     def __init__(
@@ -43,12 +46,13 @@ class Augmentation:
         self.single_cls, self.classes = single_cls, classes
         self.class_ids = {name: class_id for class_id, name in names.items()}
         self.bbox_format = _backend.bbox_format(pipeline.processors["bboxes"])
+        self.kinds: Any = None
         self.partners: Partners
         self._partner_keys = {mixup.metadata_key for mixup in mixups_of(pipeline) if mixup.reference is None}
         self._entered = False
 
     def __call__(self, labels: dict[str, Any]) -> dict[str, Any]:
-        """Return the labels of an image after the pipeline, `cls` with one column again, the other as `weights`."""
+        """Return the labels of an image after the pipeline: classes in `cls` again, and `weights`."""
         if not self._entered and get_worker_info() is not None:
             keep_freed_memory()
             self._entered = True
@@ -88,13 +92,13 @@ class Augmentation:
         instances.convert_bbox("xyxy")
         instances.denormalize(width, height)
         instances.clip(width, height)
-        class_ids, weights = labels["cls"][instances.remove_zero_area_boxes()].reshape(-1, 2).T
+        class_ids, weights = self.kinds[labels["cls"][instances.remove_zero_area_boxes()].ravel().astype(int)].T
         bboxes = from_xyxy(instances.bboxes, self.bbox_format, (height, width))
         return {
             "image": image,
             "bboxes": bboxes.astype(np.float32),
             "labels": [self.names[int(class_id)] for class_id in class_ids],
-            "mixup_weight": weights.astype(np.float32),
+            "mixup_weight": weights.copy(),
         }
 
     def class_id(self, name: Any) -> int:

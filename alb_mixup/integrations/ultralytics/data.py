@@ -79,15 +79,22 @@ class TrainingSet(YOLODataset):  # type: ignore[misc, unused-ignore]
         }
 
     def update_labels(self, include_class: Any) -> None:
-        """Leave out other classes, and their weights, or make all classes one."""
+        """Leave out other classes, and their weights, or make all classes one; then number what boxes are."""
         for label in self.labels if include_class is not None else ():
             label["weights"] = label["weights"][np.isin(label["cls"].ravel(), include_class)]
         super().update_labels(include_class)
+        rows = [np.concatenate([label["cls"], label.pop("weights")], axis=1) for label in self.labels]
+        self.augmentation.kinds, numbers = np.unique(np.concatenate(rows), axis=0, return_inverse=True)
+        parts = np.split(numbers.reshape(-1, 1).astype(np.float32), np.cumsum([len(part) for part in rows])[:-1])
+        for label, part in zip(self.labels, parts, strict=True):
+            label["kinds"] = part
 
     def update_labels_info(self, label: dict[str, Any]) -> Any:
-        """Put the weights beside the classes: whatever the built-in augmentations do to rows of `cls`, they follow."""
-        label["cls"] = np.concatenate([label["cls"], label.pop("weights")], axis=1)
-        return super().update_labels_info(label)
+        """Put, in place of each box's class, the number of its class and weight.
+
+        So weights follow their boxes, whatever the built-in augmentations do to rows: to these they are classes.
+        """
+        return super().update_labels_info(label | {"cls": label.pop("kinds")})
 
     def build_transforms(self, hyp: Any) -> Compose:
         """Build Ultralytics' own transforms, with the pipeline after or in place of the augmentations."""
