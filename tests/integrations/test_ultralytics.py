@@ -392,6 +392,120 @@ def test_some_classes_only(data, tmp_path):
         assert all(len(batch["cls"]) == len(batch["weights"]) == len(batch["bboxes"]) for batch in batches)
 
 
+# ---------------------------------------------------------------- instance masks
+
+
+def ellipse(box, count=40):
+    """The outline of the ellipse in a box, (count, 2)."""
+    turns = np.linspace(0, 2 * np.pi, count, endpoint=False)
+    centre, radii = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 2
+    return centre + radii * np.stack([np.cos(turns), np.sin(turns)], 1)
+
+
+@pytest.fixture(scope="module")
+def polygons(data, tmp_path_factory):
+    """The same images, each object an ellipse."""
+    root = tmp_path_factory.mktemp("polygons")
+    shutil.copytree(data.parent / "images", root / "images")
+    for file in sorted((data.parent / "labels").glob("*/*.txt")):
+        lines = []
+        for row in np.array([line.split() for line in file.read_text().splitlines()], float).reshape(-1, 5):
+            [xyxy] = to_xyxy(row[None, 1:], "yolo", (1, 1))
+            lines.append(" ".join(map(str, [int(row[0]), *ellipse(xyxy).clip(0, 1).ravel().tolist()])))
+        (root / "labels" / file.parent.name).mkdir(parents=True, exist_ok=True)
+        (root / "labels" / file.parent.name / file.name).write_text("\n".join(lines))
+    (root / "data.yaml").write_text(json.dumps(json.loads(data.read_text()) | {"path": str(root)}))
+    return root / "data.yaml"
+
+
+def segment_loader(polygons, tmp_path, pipeline, **more):
+    trainer = mixup_trainer(pipeline, after_builtin=more.pop("after_builtin", False))
+    overrides = settings_of(polygons, tmp_path, model="yolo11n-seg.yaml", task="segment", mode="train", mask_ratio=1)
+    built = trainer(overrides=overrides | more)
+    built.setup_model()
+    return built.get_dataloader(built.data["train"], built.args.batch, rank=-1, mode="train")
+
+
+def masks_of(batch, overlap):
+    """Each image's masks, in the order of its boxes."""
+    for number in range(len(batch["img"])):
+        rows = (batch["batch_idx"] == number).nonzero().ravel()
+        if overlap:
+            yield [(batch["masks"][number] == position + 1).numpy() for position in range(len(rows))]
+        else:
+            yield [batch["masks"][row].bool().numpy() for row in rows]
+
+
+@pytest.mark.parametrize("overlap", [True, False])
+@pytest.mark.parametrize("bbox_format", ["pascal_voc", "yolo"])
+def test_masks_lie_in_their_boxes_with_classes_and_weights(polygons, tmp_path, overlap, bbox_format):
+    mixup = MixUp(YoloDataset(polygons, split="val", masks=True), ratio_range=(0.75, 0.75), p=1.0)
+    pipeline = pipeline_of(mixup, A.HorizontalFlip(p=1.0), bbox_format=bbox_format)
+    loader = segment_loader(polygons, tmp_path, pipeline, overlap_mask=overlap)
+    whole = np.pi / 4
+    for batch in loader:
+        assert len(batch["weights"]) == len(batch["cls"]) == len(batch["bboxes"])
+        for (xyxy, ids, weights), masks, file in zip(
+            per_image(batch), masks_of(batch, overlap), batch["im_file"], strict=True
+        ):
+            own = sample_dataset()[int(Path(file).stem)]
+            own_ids = [sample_dataset().classes.index(label) for label in own["labels"]]
+            flipped = (160, 20, 160, 20) + own["bboxes"][:, [2, 1, 0, 3]] / 4 * (-1, 1, -1, 1)
+            for box, class_id, weight, mask in zip(xyxy, ids, weights, masks, strict=True):
+                area = np.prod(box[2:] - box[:2])
+                rows, columns = mask.nonzero()
+                if not overlap:
+                    assert mask.sum() == pytest.approx(whole * area, rel=0.35, abs=25)
+                if len(rows):
+                    assert columns.min() >= box[0] - 1.5
+                    assert columns.max() <= box[2] + 1.5
+                    assert rows.min() >= box[1] - 1.5
+                    assert rows.max() <= box[3] + 1.5
+                of_primary = np.abs(flipped - box).max(axis=1).min() < 1
+                assert weight == (0.75 if of_primary else 0.25)
+                if of_primary:
+                    assert class_id == own_ids[int(np.abs(flipped - box).max(axis=1).argmin())]
+            assert (weights == 0.75).sum() == len(own_ids)
+
+
+def test_masks_after_the_builtin_augmentations_and_partners_with_them(polygons, tmp_path):
+    pipeline = pipeline_of(MixUp(p=1.0))
+    builtin = {"mosaic": 1.0, "copy_paste": 0.5, "degrees": 10.0, "scale": 0.5, "overlap_mask": False}
+    loader = segment_loader(polygons, tmp_path, pipeline, after_builtin=True, **builtin)
+    for batch in loader:
+        for (xyxy, _, weights), masks in zip(per_image(batch), masks_of(batch, overlap=False), strict=True):
+            assert len(weights) == len(masks) > 0
+            for box, mask in zip(xyxy, masks, strict=True):
+                rows, columns = mask.nonzero()
+                if len(rows):
+                    inside = [columns.min() >= box[0] - 2, columns.max() <= box[2] + 2]
+                    inside += [rows.min() >= box[1] - 2, rows.max() <= box[3] + 2]
+                    assert all(inside)
+
+
+def test_boxes_that_are_dropped_need_numbers_for_their_masks(polygons, tmp_path):
+    with pytest.raises(SampleError, match=r"masks must be one for each of \d+ boxes, got .*'mask_index'"):
+        list(segment_loader(polygons, tmp_path, pipeline_of(A.Crop(x_min=0, y_min=0, x_max=60, y_max=60))))
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("rule", RULES)
+def test_segmentation_trains_through_its_own_front_door(polygons, tmp_path, model, rule):
+    seen = []
+    mixup = MixUp(YoloDataset(polygons, split="train", masks=True), p=1.0)
+    trainer = train(
+        polygons, tmp_path, mixup_trainer(pipeline_of(mixup, A.HorizontalFlip()), rule=rule), f"{model}-seg.yaml",
+        {"on_train_batch_end": lambda trainer: seen.append(weights_of(trainer))}, epochs=4, val=True,
+    )  # fmt: skip
+    assert len(seen) == 8
+    assert all(((weights < 1) & (weights > 0)).all() for weights in seen)
+    rows = list(csv.DictReader(trainer.csv.read_text().splitlines()))
+    totals = [sum(float(row[f"train/{name}_loss"]) for name in ("box", "seg", "cls")) for row in rows]
+    assert totals[-1] < totals[0]
+    with zipfile.ZipFile(trainer.last) as checkpoint:
+        assert not any(b"alb_mixup" in checkpoint.read(name) for name in checkpoint.namelist())
+
+
 # ---------------------------------------------------------------- the loss
 
 

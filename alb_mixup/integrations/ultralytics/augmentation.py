@@ -4,6 +4,7 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
+from itertools import compress
 from typing import Any
 
 import cv2
@@ -17,6 +18,7 @@ from alb_mixup._support.memory import keep_freed_memory
 from alb_mixup.errors import SampleError
 from alb_mixup.functional.boxes import from_xyxy, to_xyxy
 from alb_mixup.integrations.torch import MixUpSchedule
+from alb_mixup.integrations.ultralytics.masks import INDEX_FIELD, drawn, of_boxes
 
 
 class Augmentation:
@@ -28,6 +30,7 @@ class Augmentation:
         names: Class names by id.
         single_cls: All classes are one, of id 0, whatever the reference calls them.
         classes: Ids of the classes that the training is about; boxes of others are left out. None: all.
+        masks: Whether instance masks go through the pipeline too.
 
     Attributes:
         kinds: Class id and weight, float32 (K, 2), of what the labels of the training set call class 0, 1, ...
@@ -41,11 +44,15 @@ class Augmentation:
         *,
         single_cls: bool = False,
         classes: Sequence[int] | None = None,
+        masks: bool = False,
     ) -> None:
         self.pipeline, self.schedule, self.names = pipeline, schedule, names
         self.single_cls, self.classes = single_cls, classes
         self.class_ids = {name: class_id for class_id, name in names.items()}
-        self.bbox_format = _backend.bbox_format(pipeline.processors["bboxes"])
+        self.masks = masks
+        processor = pipeline.processors["bboxes"]
+        self.bbox_format = _backend.bbox_format(processor)
+        self._numbers_masks = INDEX_FIELD in processor.params.label_fields
         self.kinds: Any = None
         self.partners: Partners
         self._partner_keys = {mixup.metadata_key for mixup in mixups_of(pipeline) if mixup.reference is None}
@@ -74,14 +81,17 @@ class Augmentation:
         xyxy = to_xyxy(out["bboxes"], self.bbox_format, image.shape[:2]).astype(np.float32)
         class_ids = np.array([self.class_id(name) for name in out["labels"]], np.float32)
         weights = np.asarray(out["mixup_weight"], np.float32)
+        pixel_masks = of_boxes(out) if self.masks else []
         if self.classes is not None:
             kept = np.isin(class_ids, self.classes)
             xyxy, class_ids, weights = xyxy[kept], class_ids[kept], weights[kept]
+            pixel_masks = list(compress(pixel_masks, kept))
         return labels | {
             "img": cv2.cvtColor(image, cv2.COLOR_RGB2BGR),
             "instances": Instances(xyxy, bbox_format="xyxy", normalized=False),
             "cls": class_ids.reshape(-1, 1),
             "weights": torch.from_numpy(weights),
+            **({"pixel_masks": pixel_masks} if self.masks else {}),
         }
 
     def sample(self, labels: dict[str, Any]) -> dict[str, Any]:
@@ -94,12 +104,16 @@ class Augmentation:
         instances.clip(width, height)
         class_ids, weights = self.kinds[labels["cls"][instances.remove_zero_area_boxes()].ravel().astype(int)].T
         bboxes = from_xyxy(instances.bboxes, self.bbox_format, (height, width))
-        return {
+        sample = {
             "image": image,
             "bboxes": bboxes.astype(np.float32),
             "labels": [self.names[int(class_id)] for class_id in class_ids],
             "mixup_weight": weights.copy(),
         }
+        if self.masks:
+            sample["masks"] = drawn(instances.segments, (height, width))
+            sample |= {INDEX_FIELD: list(range(len(weights)))} if self._numbers_masks else {}
+        return sample
 
     def class_id(self, name: Any) -> int:
         """Return the id of a class name.

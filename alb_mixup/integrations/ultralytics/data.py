@@ -15,6 +15,7 @@ from alb_mixup.datasets import YoloDataset
 from alb_mixup.datasets.base import DetectionDataset
 from alb_mixup.functional.boxes import from_xyxy, to_xyxy
 from alb_mixup.integrations.ultralytics.augmentation import Augmentation, Partners
+from alb_mixup.integrations.ultralytics.masks import MaskFormat, MaskLetterBox
 
 
 class TrainingSet(YOLODataset):  # type: ignore[misc, unused-ignore]
@@ -103,7 +104,11 @@ class TrainingSet(YOLODataset):  # type: ignore[misc, unused-ignore]
         place = "after" if self.after_builtin else "in place of"
         LOGGER.info(f"alb_mixup: training images go through your pipeline, {place} the built-in augmentations")
         self.augmentation.partners = Partners(self, builtin, self.augmentation)
-        return Compose([*builtin, self.augmentation, LetterBox(new_shape=self.imgsz), to_tensors])
+        ours: list[Any] = [self.augmentation]
+        if self.augmentation.masks:
+            ours.append(MaskLetterBox(self.imgsz))
+            to_tensors.__class__ = MaskFormat  # not built as one: with what settings is Ultralytics' business
+        return Compose([*builtin, *ours, LetterBox(new_shape=self.imgsz), to_tensors])
 
     @staticmethod
     def collate_fn(batch: list[dict[str, Any]]) -> dict[str, Any]:

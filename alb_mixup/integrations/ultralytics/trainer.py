@@ -7,6 +7,7 @@ from ultralytics.cfg import get_cfg
 from ultralytics.data.build import build_yolo_dataset
 from ultralytics.models.rtdetr.train import RTDETRTrainer
 from ultralytics.models.yolo.detect import DetectionTrainer
+from ultralytics.models.yolo.segment import SegmentationTrainer
 from ultralytics.nn.tasks import yaml_model_load
 from ultralytics.utils import DEFAULT_CFG
 from ultralytics.utils.torch_utils import unwrap_model
@@ -22,15 +23,14 @@ from alb_mixup.integrations.ultralytics.augmentation import Augmentation, mixups
 from alb_mixup.integrations.ultralytics.data import RTDETRTrainingSet, TrainingSet
 from alb_mixup.integrations.ultralytics.detr import RULES, WeightedRTDETRLoss
 from alb_mixup.integrations.ultralytics.loss import weighted_criterion
+from alb_mixup.integrations.ultralytics.masks import INDEX_FIELD
 
 _LABEL_FIELDS = ["labels", "mixup_weight"]
-_HEADS = {"Detect", "v10Detect", "RTDETRDecoder"}
-_NO_BOXES = "it has no boxes to mix"
+_HEADS = {"detect": {"Detect", "v10Detect", "RTDETRDecoder"}, "segment": {"Segment", "Segment26"}}
 _OTHER_TASKS = {
     "pose": "left and right points would have to change names at flips, which pipelines do not do; train it with "
     "Ultralytics' own augmentations",
     "obb": "pipelines of horizontal boxes would lose the angle; train it with Ultralytics' own augmentations",
-    "segment": "masks do not go through the pipeline yet; train it with Ultralytics' own augmentations",
 }
 
 
@@ -125,17 +125,20 @@ class MixUpTrainer(DetectionTrainer):  # type: ignore[misc, unused-ignore]
     dataset: DetectionDataset | None
 
     def __init__(self, cfg: Any = DEFAULT_CFG, overrides: Any = None, _callbacks: Any = None) -> None:
-        task = get_cfg(cfg, {"task": (overrides or {}).get("task")} if overrides and "task" in overrides else None).task
-        if task != "detect":
-            raise ArgumentError(
-                f"task must be 'detect' for mixup_trainer, got {task!r}: {_OTHER_TASKS.get(task, _NO_BOXES)}"
-            )
+        task = (overrides or {}).get("task") or get_cfg(cfg).task
+        if task not in _HEADS:
+            reason = _OTHER_TASKS.get(task, "it has no boxes to mix")
+            raise ArgumentError(f"task must be one of {', '.join(_HEADS)} for mixup_trainer, got {task!r}: {reason}")
+        if task == "segment":
+            self._become(SegmentationTrainer)
         super().__init__(cfg, overrides, _callbacks)
         refused = ["distill_model"] + ([] if self.after_builtin else ["augmentations"])
         refused += ["classes"] if self.args.single_cls else []
         for name in refused:
             if getattr(self.args, name, None):
                 raise ArgumentError(f"{name} must be left out with mixup_trainer, got {getattr(self.args, name)!r}")
+        if self.dataset is not None and task == "segment":
+            raise ArgumentError("dataset must be None for the task 'segment', got one: name the set in the data.yaml")
         if self.dataset is not None and self.args.fraction != 1.0:
             raise ArgumentError(
                 f"fraction must be 1.0 with a dataset, got {self.args.fraction}: give a smaller dataset"
@@ -143,6 +146,11 @@ class MixUpTrainer(DetectionTrainer):  # type: ignore[misc, unused-ignore]
         if self.data["channels"] != 3:
             raise ArgumentError(f"channels must be 3 for mixup_trainer, got {self.data['channels']} in the data.yaml")
         self._check_names()
+
+    def _become(self, trainer: type[DetectionTrainer]) -> None:
+        """Go on as Ultralytics' trainer of another kind: which kind it is, `mixup_trainer` cannot know."""
+        if not isinstance(self, trainer):
+            self.__class__ = type("MixUpTrainer", (type(self), trainer), {})
 
     def _check_names(self) -> None:
         names = list(self.data["names"].values())
@@ -162,14 +170,13 @@ class MixUpTrainer(DetectionTrainer):  # type: ignore[misc, unused-ignore]
     def get_model(self, cfg: Any = None, weights: Any = None, verbose: bool = True) -> Any:
         """Build the model; go on as Ultralytics' trainer for RT-DETR, where it is one."""
         head = (cfg if isinstance(cfg, dict) else yaml_model_load(cfg))["head"][-1][2]
-        if head not in _HEADS:
+        if head not in _HEADS[self.args.task]:
             raise ArgumentError(
-                f"model must be a YOLO detector or RT-DETR for mixup_trainer, got one whose head is {head}: take one "
-                "of these, or write mixed images (alb-mixup generate, with hard labels) for the model's own trainer"
+                f"model must be one of YOLO or RT-DETR for mixup_trainer, got one whose head is {head}: take one of "
+                "these, or write mixed images (alb-mixup generate, with hard labels) for the model's own trainer"
             )
-        if head == "RTDETRDecoder" and not isinstance(self, RTDETRTrainer):
-            # Which model it is, a trainer learns here. All that the class of another task changes comes afterwards.
-            self.__class__ = type("MixUpTrainer", (type(self), RTDETRTrainer), {})
+        if head == "RTDETRDecoder":
+            self._become(RTDETRTrainer)
         return super().get_model(cfg, weights, verbose)
 
     def build_dataset(self, img_path: Any, mode: str = "train", batch: int | None = None) -> Any:
@@ -177,7 +184,14 @@ class MixUpTrainer(DetectionTrainer):  # type: ignore[misc, unused-ignore]
         if mode != "train":
             return super().build_dataset(img_path, mode, batch)
         names, single_cls, classes = self.data["names"], self.args.single_cls, self.args.classes
-        augmentation = Augmentation(self.pipeline, self.schedule, names, single_cls=single_cls, classes=classes)
+        augmentation = Augmentation(
+            self.pipeline,
+            self.schedule,
+            names,
+            single_cls=single_cls,
+            classes=classes,
+            masks=self.args.task == "segment",
+        )
         ours: dict[str, Any] = {
             "augmentation": augmentation,
             "after_builtin": self.after_builtin,
@@ -220,7 +234,7 @@ def _checked_pipeline(pipeline: Any) -> None:
         raise ArgumentError(f"pipeline must be an A.Compose, got {type(pipeline).__name__}")
     processor = pipeline.processors.get("bboxes")
     fields = None if processor is None else sorted(processor.params.label_fields or ())
-    if fields != _LABEL_FIELDS:
+    if fields is None or sorted({*fields} - {INDEX_FIELD}) != _LABEL_FIELDS:
         raise ArgumentError(
             f"pipeline must have bbox_params with the label fields {_LABEL_FIELDS}, got {fields}: give "
             f"A.BboxParams(..., label_fields={_LABEL_FIELDS})"
