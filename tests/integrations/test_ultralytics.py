@@ -32,6 +32,7 @@ from ultralytics.models.utils.loss import RTDETRDetectionLoss
 from ultralytics.nn.tasks import DetectionModel
 from ultralytics.utils.loss import E2ELoss, v8DetectionLoss
 from ultralytics.utils.metrics import bbox_iou
+from ultralytics.utils.ops import xywhr2xyxyxyxy
 from ultralytics.utils.tal import make_anchors
 
 from alb_mixup import MixUp, PseudoLabelDataset, YoloDataset, generate, sample_dataset
@@ -504,6 +505,92 @@ def test_segmentation_trains_through_its_own_front_door(polygons, tmp_path, mode
     assert totals[-1] < totals[0]
     with zipfile.ZipFile(trainer.last) as checkpoint:
         assert not any(b"alb_mixup" in checkpoint.read(name) for name in checkpoint.namelist())
+
+
+# ---------------------------------------------------------------- oriented boxes
+
+only_oriented = pytest.mark.skipif(not IS_X, reason="albumentations 2.0.8 has no oriented boxes")
+
+
+@pytest.fixture(scope="module")
+def oriented(tmp_path_factory):
+    """Images of one bright rectangle each, 60 × 24, turned by various angles; the last ones validate."""
+    root = tmp_path_factory.mktemp("oriented")
+    for number in range(14):
+        split, angle = "train" if number < TRAIN else "val", np.deg2rad(number * 25)
+        box = np.array([[80 + 3 * (number % 5), 60 - 2 * (number % 4), 60, 24, angle]])
+        [corners] = xywhr2xyxyxyxy(box)
+        image = np.zeros((120, 160, 3), np.uint8)
+        cv2.fillPoly(image, [np.round(corners * 16).astype(int)], (250, 250, 250), cv2.LINE_AA, shift=4)
+        for kind in ("images", "labels"):
+            (root / kind / split).mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(root / "images" / split / f"{number:02}.png"), image)
+        row = " ".join(map(str, [number % 2, *(corners / [160, 120]).ravel().tolist()]))
+        (root / "labels" / split / f"{number:02}.txt").write_text(row)
+    described = {"path": str(root), "train": "images/train", "val": "images/val", "names": ["even", "odd"]}
+    (root / "data.yaml").write_text(json.dumps(described))
+    return root / "data.yaml"
+
+
+def oriented_pipeline(*transforms, bbox_format="pascal_voc"):
+    params = {"bbox_type": "obb", "clip_after_transform": False, "label_fields": ["labels", "mixup_weight"]}
+    return A.Compose(list(transforms), bbox_params=A.BboxParams(bbox_format, **params))
+
+
+@only_oriented
+@pytest.mark.parametrize("bbox_format", ["pascal_voc", "yolo"])
+@pytest.mark.parametrize("after_builtin", [False, True])
+def test_oriented_boxes_lie_on_their_objects(oriented, tmp_path, bbox_format, after_builtin):
+    mixup = MixUp(ratio_range=(0.75, 0.75), p=1.0)
+    turn = A.Affine(rotate=(15, 40), p=1.0)
+    pipeline = oriented_pipeline(mixup, A.HorizontalFlip(p=0.5), turn, bbox_format=bbox_format)
+    trainer = mixup_trainer(pipeline, after_builtin=after_builtin)
+    overrides = settings_of(oriented, tmp_path, model="yolo11n-obb.yaml", task="obb", mode="train", mosaic=0.0)
+    built = trainer(overrides=overrides | {"degrees": 45.0, "hsv_v": 0.0, "hsv_s": 0.0, "hsv_h": 0.0, "erasing": 0.0})
+    built.setup_model()
+    for batch in built.get_dataloader(built.data["train"], 5, rank=-1, mode="train"):
+        for number in range(len(batch["img"])):
+            rows = batch["batch_idx"] == number
+            assert sorted(batch["weights"][rows].tolist()) == [0.25, 0.75]
+            covered = np.zeros((160, 160), np.uint8)
+            for box, weight in zip(batch["bboxes"][rows], batch["weights"][rows].tolist(), strict=True):
+                corners = xywhr2xyxyxyxy(box * torch.tensor([160, 160, 160, 160, 1])).numpy().reshape(4, 2)
+                drawn = np.zeros((160, 160), np.uint8)
+                cv2.fillPoly(drawn, [np.round(corners).astype(int)], 1)
+                inner = cv2.erode(drawn, np.ones((7, 7), np.uint8)) > 0
+                pixels = batch["img"][number].permute(1, 2, 0).numpy()[..., 0]
+                assert (pixels[inner] >= 250 * weight - 12).mean() > 0.97
+                covered |= drawn
+            outside = cv2.dilate(covered, np.ones((7, 7), np.uint8)) == 0
+            assert not np.isin(pixels[outside], range(130, 256)).any()
+
+
+@only_oriented
+@pytest.mark.parametrize("model", MODELS)
+def test_oriented_boxes_train_through_their_own_front_door(oriented, tmp_path, model):
+    seen = []
+    trainer = train(
+        oriented, tmp_path, mixup_trainer(oriented_pipeline(MixUp(p=1.0), A.HorizontalFlip())), f"{model}-obb.yaml",
+        {"on_train_batch_end": lambda trainer: seen.append(weights_of(trainer))}, epochs=4, val=True,
+    )  # fmt: skip
+    assert len(seen) == 8
+    assert all(((weights < 1) & (weights > 0)).all() for weights in seen)
+    rows = list(csv.DictReader(trainer.csv.read_text().splitlines()))
+    assert all(np.isfinite(float(row["train/angle_loss"])) for row in rows)
+    assert float(rows[-1]["train/cls_loss"]) < float(rows[0]["train/cls_loss"])
+
+
+def test_oriented_boxes_need_a_pipeline_that_keeps_their_angles(data, tmp_path):
+    pipelines = [pipeline_of(MixUp())]
+    if IS_X:
+        fields = ["labels", "mixup_weight"]
+        clipping = A.BboxParams("pascal_voc", bbox_type="obb", label_fields=fields)
+        pipelines.append(A.Compose([MixUp()], bbox_params=clipping))
+        with pytest.raises(ArgumentError, match=r"bbox_type must be 'obb' .* got 'obb' for 'detect'"):
+            train(data, tmp_path, mixup_trainer(oriented_pipeline(MixUp())))
+    for pipeline, argument in zip(pipelines, ("bbox_type", "clip_after_transform"), strict=False):
+        with pytest.raises(ArgumentError, match=f"{argument} must be"):
+            train(data, tmp_path, mixup_trainer(pipeline), "yolo11n-obb.yaml")
 
 
 # ---------------------------------------------------------------- the loss

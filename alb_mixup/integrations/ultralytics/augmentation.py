@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch.utils.data import get_worker_info
 from ultralytics.utils.instance import Instances
+from ultralytics.utils.ops import xywhr2xyxyxyxy, xyxyxyxy2xywhr
 
 from alb_mixup import MixUp, _backend
 from alb_mixup._support.memory import keep_freed_memory
@@ -30,7 +31,7 @@ class Augmentation:
         names: Class names by id.
         single_cls: All classes are one, of id 0, whatever the reference calls them.
         classes: Ids of the classes that the training is about; boxes of others are left out. None: all.
-        masks: Whether instance masks go through the pipeline too.
+        shapes: What objects have beside boxes along the axes: "masks", or "oriented" boxes; "": nothing.
 
     Attributes:
         kinds: Class id and weight, float32 (K, 2), of what the labels of the training set call class 0, 1, ...
@@ -44,12 +45,12 @@ class Augmentation:
         *,
         single_cls: bool = False,
         classes: Sequence[int] | None = None,
-        masks: bool = False,
+        shapes: str = "",
     ) -> None:
         self.pipeline, self.schedule, self.names = pipeline, schedule, names
         self.single_cls, self.classes = single_cls, classes
         self.class_ids = {name: class_id for class_id, name in names.items()}
-        self.masks = masks
+        self.shapes = shapes
         processor = pipeline.processors["bboxes"]
         self.bbox_format = _backend.bbox_format(processor)
         self._numbers_masks = INDEX_FIELD in processor.params.label_fields
@@ -78,21 +79,28 @@ class Augmentation:
                 f"pipeline must return a uint8 image (H, W, 3), got {getattr(image, 'dtype', type(image))} "
                 f"{getattr(image, 'shape', '')}: leave A.Normalize, A.ToFloat and ToTensorV2 to Ultralytics"
             )
-        xyxy = to_xyxy(out["bboxes"], self.bbox_format, image.shape[:2]).astype(np.float32)
+        instances = self._instances(np.asarray(out["bboxes"], np.float32), image.shape[:2])
         class_ids = np.array([self.class_id(name) for name in out["labels"]], np.float32)
         weights = np.asarray(out["mixup_weight"], np.float32)
-        pixel_masks = of_boxes(out) if self.masks else []
-        if self.classes is not None:
-            kept = np.isin(class_ids, self.classes)
-            xyxy, class_ids, weights = xyxy[kept], class_ids[kept], weights[kept]
-            pixel_masks = list(compress(pixel_masks, kept))
-        return labels | {
+        kept = np.ones(len(class_ids), bool) if self.classes is None else np.isin(class_ids, self.classes)
+        labels = labels | {
             "img": cv2.cvtColor(image, cv2.COLOR_RGB2BGR),
-            "instances": Instances(xyxy, bbox_format="xyxy", normalized=False),
-            "cls": class_ids.reshape(-1, 1),
-            "weights": torch.from_numpy(weights),
-            **({"pixel_masks": pixel_masks} if self.masks else {}),
+            "instances": instances[kept],
+            "cls": class_ids[kept].reshape(-1, 1),
+            "weights": torch.from_numpy(weights[kept]),
         }
+        return labels | {"pixel_masks": list(compress(of_boxes(out), kept))} if self.shapes == "masks" else labels
+
+    def _instances(self, rows: Any, size: tuple[int, int]) -> Instances:
+        """Return boxes of the pipeline as Ultralytics holds them: oriented ones as corners too."""
+        xyxy = to_xyxy(rows[:, :4] if len(rows) else rows, self.bbox_format, size).astype(np.float32)
+        if self.shapes != "oriented":
+            return Instances(xyxy, bbox_format="xyxy", normalized=False)
+        sides = np.concatenate([(xyxy[:, :2] + xyxy[:, 2:]) / 2, xyxy[:, 2:] - xyxy[:, :2]], axis=1)
+        turns = np.deg2rad(rows.reshape(len(xyxy), -1)[:, 4:5]) if len(rows) else sides[:, :1]
+        corners = xywhr2xyxyxyxy(np.concatenate([sides, turns], axis=1)).astype(np.float32)
+        hulls = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
+        return Instances(hulls, segments=corners, bbox_format="xyxy", normalized=False)
 
     def sample(self, labels: dict[str, Any]) -> dict[str, Any]:
         """Return Ultralytics' labels as what the pipeline takes; boxes with nothing in the image are left out."""
@@ -103,17 +111,25 @@ class Augmentation:
         instances.denormalize(width, height)
         instances.clip(width, height)
         class_ids, weights = self.kinds[labels["cls"][instances.remove_zero_area_boxes()].ravel().astype(int)].T
-        bboxes = from_xyxy(instances.bboxes, self.bbox_format, (height, width))
         sample = {
             "image": image,
-            "bboxes": bboxes.astype(np.float32),
+            "bboxes": self._rows(instances, (height, width)),
             "labels": [self.names[int(class_id)] for class_id in class_ids],
             "mixup_weight": weights.copy(),
         }
-        if self.masks:
+        if self.shapes == "masks":
             sample["masks"] = drawn(instances.segments, (height, width))
             sample |= {INDEX_FIELD: list(range(len(weights)))} if self._numbers_masks else {}
         return sample
+
+    def _rows(self, instances: Instances, size: tuple[int, int]) -> Any:
+        """Return Ultralytics' boxes as the pipeline takes them: oriented ones with their angle, in degrees."""
+        if self.shapes != "oriented" or not len(instances):
+            return from_xyxy(instances.bboxes, self.bbox_format, size).astype(np.float32)
+        centres, sides, turns = np.split(xyxyxyxy2xywhr(instances.segments), [2, 4], axis=1)
+        upright = np.concatenate([centres - sides / 2, centres + sides / 2], axis=1)
+        rows = [from_xyxy(upright, self.bbox_format, size), np.rad2deg(turns)]
+        return np.concatenate(rows, axis=1).astype(np.float32)
 
     def class_id(self, name: Any) -> int:
         """Return the id of a class name.

@@ -105,7 +105,7 @@ class TrainingSet(YOLODataset):  # type: ignore[misc, unused-ignore]
         LOGGER.info(f"alb_mixup: training images go through your pipeline, {place} the built-in augmentations")
         self.augmentation.partners = Partners(self, builtin, self.augmentation)
         ours: list[Any] = [self.augmentation]
-        if self.augmentation.masks:
+        if self.augmentation.shapes == "masks":
             ours.append(MaskLetterBox(self.imgsz))
             to_tensors.__class__ = MaskFormat  # not built as one: with what settings is Ultralytics' business
         return Compose([*builtin, *ours, LetterBox(new_shape=self.imgsz), to_tensors])

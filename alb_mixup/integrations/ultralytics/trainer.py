@@ -7,6 +7,7 @@ from ultralytics.cfg import get_cfg
 from ultralytics.data.build import build_yolo_dataset
 from ultralytics.models.rtdetr.train import RTDETRTrainer
 from ultralytics.models.yolo.detect import DetectionTrainer
+from ultralytics.models.yolo.obb import OBBTrainer
 from ultralytics.models.yolo.segment import SegmentationTrainer
 from ultralytics.nn.tasks import yaml_model_load
 from ultralytics.utils import DEFAULT_CFG
@@ -26,11 +27,16 @@ from alb_mixup.integrations.ultralytics.loss import weighted_criterion
 from alb_mixup.integrations.ultralytics.masks import INDEX_FIELD
 
 _LABEL_FIELDS = ["labels", "mixup_weight"]
-_HEADS = {"detect": {"Detect", "v10Detect", "RTDETRDecoder"}, "segment": {"Segment", "Segment26"}}
+_TRAINERS = {"detect": DetectionTrainer, "segment": SegmentationTrainer, "obb": OBBTrainer}
+_SHAPES = {"detect": "", "segment": "masks", "obb": "oriented"}
+_HEADS = {
+    "detect": {"Detect", "v10Detect", "RTDETRDecoder"},
+    "segment": {"Segment", "Segment26"},
+    "obb": {"OBB", "OBB26"},
+}
 _OTHER_TASKS = {
     "pose": "left and right points would have to change names at flips, which pipelines do not do; train it with "
     "Ultralytics' own augmentations",
-    "obb": "pipelines of horizontal boxes would lose the angle; train it with Ultralytics' own augmentations",
 }
 
 
@@ -129,16 +135,16 @@ class MixUpTrainer(DetectionTrainer):  # type: ignore[misc, unused-ignore]
         if task not in _HEADS:
             reason = _OTHER_TASKS.get(task, "it has no boxes to mix")
             raise ArgumentError(f"task must be one of {', '.join(_HEADS)} for mixup_trainer, got {task!r}: {reason}")
-        if task == "segment":
-            self._become(SegmentationTrainer)
+        self._become(_TRAINERS[task])
+        _check_oriented(self.pipeline, task)
         super().__init__(cfg, overrides, _callbacks)
         refused = ["distill_model"] + ([] if self.after_builtin else ["augmentations"])
         refused += ["classes"] if self.args.single_cls else []
         for name in refused:
             if getattr(self.args, name, None):
                 raise ArgumentError(f"{name} must be left out with mixup_trainer, got {getattr(self.args, name)!r}")
-        if self.dataset is not None and task == "segment":
-            raise ArgumentError("dataset must be None for the task 'segment', got one: name the set in the data.yaml")
+        if self.dataset is not None and task != "detect":
+            raise ArgumentError(f"dataset must be None for the task {task!r}, got one: name the set in the data.yaml")
         if self.dataset is not None and self.args.fraction != 1.0:
             raise ArgumentError(
                 f"fraction must be 1.0 with a dataset, got {self.args.fraction}: give a smaller dataset"
@@ -190,7 +196,7 @@ class MixUpTrainer(DetectionTrainer):  # type: ignore[misc, unused-ignore]
             names,
             single_cls=single_cls,
             classes=classes,
-            masks=self.args.task == "segment",
+            shapes=_SHAPES[self.args.task],
         )
         ours: dict[str, Any] = {
             "augmentation": augmentation,
@@ -238,4 +244,19 @@ def _checked_pipeline(pipeline: Any) -> None:
         raise ArgumentError(
             f"pipeline must have bbox_params with the label fields {_LABEL_FIELDS}, got {fields}: give "
             f"A.BboxParams(..., label_fields={_LABEL_FIELDS})"
+        )
+
+
+def _check_oriented(pipeline: Any, task: str) -> None:
+    """Refuse a pipeline that would lose the angles of oriented boxes, or take others for such."""
+    processor = pipeline.processors["bboxes"]
+    if _backend.is_oriented(processor) != (task == "obb"):
+        raise ArgumentError(
+            "bbox_type must be 'obb' (which AlbumentationsX has) in the pipeline's bbox_params for the task 'obb', and "
+            f"for no other, got {getattr(processor.params, 'bbox_type', 'hbb')!r} for {task!r}"
+        )
+    if task == "obb" and processor.params.clip_after_transform:
+        raise ArgumentError(
+            "clip_after_transform must be False in the pipeline's bbox_params for the task 'obb', got True: "
+            "AlbumentationsX takes the angle from oriented boxes that it clips"
         )
