@@ -92,7 +92,7 @@ def _enter_worker(pipelines: Iterable[Any]) -> None:
     """Make a loader's worker ready: streams of its own for its pipelines, and memory that it keeps."""
     keep_freed_memory()
     for pipeline in pipelines:
-        _backend.seed_in_worker(pipeline, torch.initial_seed())
+        _backend.seed_in_worker(pipeline, torch.initial_seed(), _backend.distributed_rank())
 
 
 def _pipelines(dataset: Any) -> Iterator[Any]:
