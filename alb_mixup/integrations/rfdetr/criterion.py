@@ -43,9 +43,14 @@ def weight_loss(module: Any, rule: str = "interpolate") -> None:
     """
     checked_rule(rule)
     criterion = getattr(module, "criterion", module)
-    if type(criterion) is not SetCriterion or "keypoints" in criterion.losses:
+    if "keypoints" in getattr(criterion, "losses", ()):
         raise ArgumentError(
-            "module must have rfdetr's own SetCriterion for boxes and masks, got "
+            "module must be for boxes or masks, got one with keypoints: a mix has the keypoints of two images, which "
+            "its targets do not hold; train it without a pipeline"
+        )
+    if type(criterion) is not SetCriterion:
+        raise ArgumentError(
+            "module must have rfdetr's own SetCriterion, got "
             f"{type(criterion).__name__}: weight_loss goes once, before other changes"
         )
     _mask_loss()  # so that an unknown version is found before the training
