@@ -489,6 +489,28 @@ def test_boxes_that_are_dropped_need_numbers_for_their_masks(polygons, tmp_path)
         list(segment_loader(polygons, tmp_path, pipeline_of(A.Crop(x_min=0, y_min=0, x_max=60, y_max=60))))
 
 
+@pytest.mark.parametrize("reference", [True, False])
+def test_numbered_masks_stay_with_their_boxes_where_others_are_dropped(polygons, tmp_path, reference):
+    found = YoloDataset(polygons, split="val", masks=True)
+    samples = [dict(found[index]) | {"mask_index": list(range(len(found[index]["labels"])))} for index in range(4)]
+    samples = [sample | {"bboxes": to_xyxy(sample["bboxes"], "yolo", (120, 160))} for sample in samples]
+    mixup = MixUp(samples if reference else None, ratio_range=(0.75, 0.75), p=1.0, index_fields=["mask_index"])
+    fields = ["labels", "mixup_weight", "mask_index"]
+    crop = A.Crop(x_min=20, y_min=20, x_max=120, y_max=100)
+    pipeline = A.Compose([mixup, crop], bbox_params=A.BboxParams("pascal_voc", label_fields=fields))
+    whole = 0
+    for batch in segment_loader(polygons, tmp_path, pipeline, overlap_mask=False):
+        for (xyxy, _, weights), masks in zip(per_image(batch), masks_of(batch, overlap=False), strict=True):
+            assert set(weights.tolist()) == {0.25, 0.75}
+            for box, mask in zip(xyxy, masks, strict=True):
+                rows, columns = mask.nonzero()
+                if (box[2:] - box[:2]).min() > 8 and box.min() > 1 and box.max() < 159 and 17 < box[1] < box[3] < 143:
+                    hull = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+                    np.testing.assert_allclose(hull, box, atol=3)
+                    whole += 1
+    assert whole > 30
+
+
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("rule", RULES)
 def test_segmentation_trains_through_its_own_front_door(polygons, tmp_path, model, rule):
