@@ -12,13 +12,12 @@ from alb_mixup.datasets.base import DetectionDataset, absolute_path
 from alb_mixup.datasets.formats.coco import CocoDataset
 from alb_mixup.datasets.formats.coco_folder import coco_files
 from alb_mixup.datasets.formats.listing import (
+    Tree,
     chosen_split,
     files_with,
-    folders_in,
     is_split,
     named_folder,
     names_in,
-    names_or_none,
     split_names,
 )
 from alb_mixup.datasets.formats.voc import VocDataset
@@ -147,11 +146,11 @@ def _resolve(source: Path, split: str | None, layout: Layout | None) -> tuple[Pa
 
 def _layouts(source: Path) -> list[Layout]:
     """Each layout that a folder looks like."""
-    names = names_or_none(source)
+    tree = Tree()
     looks: dict[Layout, bool] = {
-        "voc": looks_like_voc(source, names),
-        "yolo": looks_like_yolo(source, names),
-        "coco": bool(coco_files(source, names)),
+        "voc": looks_like_voc(source, tree),
+        "yolo": looks_like_yolo(source, tree),
+        "coco": bool(coco_files(source, tree)),
     }
     return [layout for layout, does in looks.items() if does]
 
@@ -178,10 +177,11 @@ def _layout_of_file(source: Path) -> Layout:
 
 def _datasets_below(source: Path) -> dict[str, Layout]:
     """The datasets in a folder's folders, or else in theirs, by their paths; those of two layouts are none."""
-    names = folders_in(source, names_in(source, "path"))[:_MOST_FOLDERS]
+    tree = Tree()
+    names = tree.folders(source)[:_MOST_FOLDERS]
     for paths in (
         names,
-        [f"{name}/{inner}" for name in names for inner in folders_in(source / name, names_or_none(source / name))],
+        [f"{name}/{inner}" for name in names for inner in tree.folders(source / name)],
     ):
         found = {}
         for path in paths[:_MOST_FOLDERS]:
@@ -222,7 +222,7 @@ def _coco_file(
         if split is not None and split not in names:
             chosen_split(split, names, source)
         return source, names[-1:]
-    files = coco_files(source, names_in(source, "path"))
+    files = coco_files(source, Tree())
     if not files:
         raise DatasetError(
             f"annotations must be a COCO JSON file, got none in {source.as_posix()}: name it with annotations="
