@@ -14,15 +14,15 @@ from ultralytics.utils import DEFAULT_CFG
 from ultralytics.utils.torch_utils import unwrap_model
 
 from alb_mixup import _backend
-from alb_mixup._support import checks
 from alb_mixup.datasets.base import DetectionDataset
 from alb_mixup.datasets.protocols import classes_of
 from alb_mixup.errors import ArgumentError
 from alb_mixup.integrations._rebinding import with_names
+from alb_mixup.integrations._weighting import checked_rule
 from alb_mixup.integrations.torch import MixUpSchedule
 from alb_mixup.integrations.ultralytics.augmentation import Augmentation, mixups_of
 from alb_mixup.integrations.ultralytics.data import RTDETRTrainingSet, TrainingSet
-from alb_mixup.integrations.ultralytics.detr import RULES, WeightedRTDETRLoss
+from alb_mixup.integrations.ultralytics.detr import WeightedRTDETRLoss
 from alb_mixup.integrations.ultralytics.loss import weighted_criterion
 from alb_mixup.integrations.ultralytics.masks import INDEX_FIELD
 
@@ -122,7 +122,7 @@ def mixup_trainer(
         )
     settings = {
         "pipeline": pipeline,
-        "rule": checks.choice("rule", rule, RULES),
+        "rule": checked_rule(rule),
         "schedule": schedule,
         "after_builtin": after_builtin,
         "dataset": dataset,
