@@ -58,8 +58,14 @@ class VocDataset(DetectionDataset):
         DatasetError: No such folder or split, or nothing in it.
         AnnotationError: An annotation is invalid and `on_invalid` is `"raise"`.
 
-    Sources:
+    Source:
         The VOC2012 development kit, section 8 (annotation files) and section 2 (`ImageSets`).
+
+    Examples:
+        >>> from alb_mixup import VocDataset, sample_dataset
+        >>> dataset = VocDataset(sample_dataset().root, classes=["Platelets", "RBC", "WBC"])
+        >>> len(dataset), dataset.classes
+        (14, ('Platelets', 'RBC', 'WBC'))
     """
 
     def __init__(
