@@ -10,6 +10,7 @@ from alb_mixup.datasets.annotations.packed import PackedAnnotations
 from alb_mixup.datasets.annotations.shapes import PackedShapes
 from alb_mixup.datasets.annotations.validate import BoxTable, InvalidLog, OnInvalid, pack_valid
 from alb_mixup.datasets.base import DetectionDataset, Found, absolute_path, checked_classes
+from alb_mixup.datasets.formats.listing import named_folder
 from alb_mixup.datasets.formats.yolo_folder import YoloFolder, read_folder
 from alb_mixup.datasets.formats.yolo_labels import labels_elsewhere, orphans
 from alb_mixup.datasets.formats.yolo_txt import YoloRows, label_lines
@@ -85,6 +86,8 @@ class YoloDataset(DetectionDataset):
         path = absolute_path(data, "data", "a data.yaml or of its folder")
         given_classes = checked_classes(classes)
         index = read_index(path)
+        images = images and named_folder(images, index.root, "images").as_posix()
+        annotations = annotations and named_folder(annotations, index.root, "annotations").as_posix()
         folder = read_folder(index, split, images, annotations)
         log = InvalidLog(folder.listing.root, on_invalid)
         reader = _Reader(index, folder, given_classes, log, keep_rings=masks)
@@ -102,8 +105,8 @@ class YoloDataset(DetectionDataset):
                 "dataset": "YoloDataset",
                 "data": path.as_posix(),
                 "split": folder.split,
-                "images": None if images is None else os.fspath(images),
-                "annotations": None if annotations is None else os.fspath(annotations),
+                "images": images,
+                "annotations": annotations,
                 "classes": None if given_classes is None else list(given_classes),
                 "masks": masks,
                 "on_invalid": on_invalid,
