@@ -98,7 +98,7 @@ if IS_X:
 else:
 
     class MixTransform(_RecordTransform):  # type: ignore[no-redef]
-        """albumentations 2.0.8: it seeds every transform of a pipeline alike, and forked workers not at all."""
+        """Albumentations 2.0.8: it seeds every transform of a pipeline alike, and forked workers not at all."""
 
         _carried_rank: int | None = None
 

@@ -18,7 +18,7 @@ from alb_mixup.functional.fit import Fit
 
 _WEIGHT = "mixup_weight"
 _NONE = -1  # the position of no box
-_SEEDS = 2**32  # so many there are, as in MixUp's record
+_SEEDS = 2**32  # how many there are, as in MixUp's record
 
 
 class MosaicDataset(Sequence[dict[str, Any]]):
@@ -143,7 +143,7 @@ class MosaicDataset(Sequence[dict[str, Any]]):
         try:
             made = _backend.run_nested(self._pipeline, {**items[0], "mosaic_metadata": items[1:]}, seeds[0])
         except ValueError as error:
-            raise SampleError(f"dataset{indices}: A.Mosaic refuses them: {error}") from error
+            raise SampleError(f"dataset{indices} must fit into one A.Mosaic, got {error}: mend the samples") from error
         image = made["image"].reshape(*self.size, *parts[0]["image"].shape[2:])
         return Sample({"image": image, **self._rows(np.asarray(made["bboxes"]), parts)}, self.bbox_format)
 

@@ -148,7 +148,7 @@ def test_a_reference_that_is_no_sequence(reference, got):
             {"dataset": "NoSuchDataset"},
             ["spec['dataset'] must be one of 'CocoDataset', 'VocDataset'", "'NoSuchDataset'"],
         ),
-        ({"dataset": "VocDataset"}, ["spec does not fit VocDataset", "'root'"]),
+        ({"dataset": "VocDataset"}, ["spec must fit VocDataset", "'root'"]),
     ],
     ids=["empty", "unknown", "incomplete"],
 )
