@@ -27,13 +27,17 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import rfdetr.training
-import torch
-from PIL import Image
-from rfdetr.datasets.coco import CocoDetection
-from rfdetr.datasets.yolo import YoloDetection
-from rfdetr.models.criterion import SetCriterion, dice_loss, sigmoid_ce_loss
-from rfdetr.training import RFDETRDataModule, RFDETRModelModule
+
+from alb_mixup.integrations._extras import needs
+
+with needs("rfdetr"):
+    import rfdetr.training
+    import torch
+    from PIL import Image
+    from rfdetr.datasets.coco import CocoDetection
+    from rfdetr.datasets.yolo import YoloDetection
+    from rfdetr.models.criterion import SetCriterion, dice_loss, sigmoid_ce_loss
+    from rfdetr.training import RFDETRDataModule, RFDETRModelModule
 
 from alb_mixup import _backend
 from alb_mixup.datasets.protocols import classes_of
