@@ -284,7 +284,9 @@ def full_disk():
 
 
 def test_a_full_disk(voc, path, full_disk):
-    with pytest.raises(CacheError, match=r"path must be a file that can be written, got .*a\.cache .*: make room or give"):
+    with pytest.raises(
+        CacheError, match=r"path must be a file that can be written, got .*a\.cache .*: make room or give"
+    ):
         DiskCache(voc, path)
     assert left_in(path.parent) == []
 
