@@ -25,8 +25,8 @@ class MixUpDataModule(RFDETRDataModule):  # type: ignore[misc, unused-ignore]
     Args:
         pipeline: As for `train`.
         schedule: MixUp's probability by epoch, or None.
-        model_config: rfdetr's.
-        train_config: rfdetr's.
+        model_config: As rfdetr has it.
+        train_config: As rfdetr has it.
     """
 
     def __init__(self, pipeline: Any, schedule: MixUpSchedule | None, model_config: Any, train_config: Any) -> None:
