@@ -200,7 +200,7 @@ def test_targets_padded_to_one_length(rule):
 def test_refusals(folder):
     other = [{"image": np.zeros((8, 8, 3), np.uint8), "bboxes": [[1, 1, 4, 4]], "labels": ["x"], "mixup_weight": [1]}]
     named = type("Named", (list,), {"classes": ["RBC", "Basophil"], "bbox_format": "coco"})(other)
-    with pytest.raises(ArgumentError, match="classes of MixUp's reference must be of .* got 'Basophil'"):
+    with pytest.raises(ArgumentError, match=r"classes of MixUp's reference must be of .* got 'Basophil'"):
         data_of(folder, pipeline(MixUp(named), bbox_format="coco"))
     data = data_of(folder, pipeline(MixUp(other, p=1.0), bbox_format="coco"))
     with pytest.raises(SampleError, match=r"labels must be of the training set's .* got \['x'\]"):
@@ -210,7 +210,7 @@ def test_refusals(folder):
     keypoints = type("Model", (), {"model_config": type("Config", (), {"use_grouppose_keypoints": True})})()
     with pytest.raises(ArgumentError, match="model must be one for detection or segmentation, got Model"):
         train(keypoints, pipeline(MixUp(other)))
-    with pytest.raises(ArgumentError, match="module must have rfdetr's own SetCriterion .* got Identity"):
+    with pytest.raises(ArgumentError, match=r"module must have rfdetr's own SetCriterion .* got Identity"):
         weight_loss(torch.nn.Identity())
 
 
