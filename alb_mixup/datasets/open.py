@@ -73,7 +73,10 @@ def open_dataset(
         AnnotationError: An annotation is invalid and `on_invalid` is `"raise"`.
 
     Examples:
-        >>> open_dataset("path/to/export", "train", on_invalid="clip")  # doctest: +SKIP
+        >>> from alb_mixup import open_dataset, sample_dataset
+        >>> open_dataset(sample_dataset().root).invalid
+        ()
+        >>> open_dataset("roboflow-export", "valid", on_invalid="clip")  # doctest: +SKIP
     """
     source = absolute_path(path, "path", "a dataset")
     if layout is not None:
@@ -114,6 +117,11 @@ def sample_dataset() -> VocDataset:
     without a download; too few to train on.
 
     Source: BCCD, https://github.com/Shenggan/BCCD_Dataset at commit d272fb1, MIT, © 2017 shenggan.
+
+    Examples:
+        >>> from alb_mixup import sample_dataset
+        >>> sample_dataset()[0]["image"].shape
+        (480, 640, 3)
     """
     dataset = VocDataset(Path(__file__).parent / "sample", on_invalid="raise")
     dataset._spec = {"dataset": "sample"}  # no folder: the package lies elsewhere on the next machine

@@ -29,6 +29,7 @@ as they are, and transforms of v2 pass `weights` on untouched. `SanitizeBounding
 from collections.abc import Sequence
 from typing import Any
 
+from alb_mixup.errors import ArgumentError
 from alb_mixup.integrations._extras import needs
 
 with needs("torchvision"):
@@ -44,9 +45,8 @@ with needs("torchvision"):
     )
     from torchvision.models.detection.ssd import SSD
 
-from alb_mixup.errors import ArgumentError
-from alb_mixup.integrations._rebinding import with_names
-from alb_mixup.integrations._weighting import WeightedSums, checked_rule, warn_without_weights, weights_of
+    from alb_mixup.integrations._rebinding import with_names
+    from alb_mixup.integrations._weighting import WeightedSums, checked_rule, warn_without_weights, weights_of
 
 _COLLATE = "TorchvisionCollate"
 

@@ -38,6 +38,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from alb_mixup.errors import ArgumentError
 from alb_mixup.integrations._extras import needs
 
 with needs("transformers"):
@@ -61,19 +62,18 @@ with needs("transformers"):
     from transformers.loss.loss_rf_detr import RfDetrForSegmentationLoss, RfDetrImageLoss
     from transformers.loss.loss_rt_detr import RTDetrForObjectDetectionLoss, RTDetrLoss
 
-from alb_mixup.errors import ArgumentError
-from alb_mixup.integrations._rebinding import with_names
-from alb_mixup.integrations._weighting import (
-    RULES,
-    Terms,
-    WeightedSums,
-    checked_rule,
-    class_terms,
-    of_matched,
-    warn_without_weights,
-    weights_of,
-)
-from alb_mixup.integrations.torch import MixUpSchedule
+    from alb_mixup.integrations._rebinding import with_names
+    from alb_mixup.integrations._weighting import (
+        RULES,
+        Terms,
+        WeightedSums,
+        checked_rule,
+        class_terms,
+        of_matched,
+        warn_without_weights,
+        weights_of,
+    )
+    from alb_mixup.integrations.torch import MixUpSchedule
 
 
 def weight_loss(model: Any, rule: str = "interpolate") -> None:

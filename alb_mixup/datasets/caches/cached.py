@@ -52,6 +52,8 @@ class CachedDataset(Sequence[dict[str, Any]]):
         SampleError: On access, a sample is not a dict with an array as `image`.
     """
 
+    is_cache = True  # of `dataset`, whose samples have the same positions
+
     def __init__(self, dataset: Sequence[Mapping[str, Any]], max_bytes: int) -> None:
         if not is_sequence(dataset):
             raise ArgumentError(

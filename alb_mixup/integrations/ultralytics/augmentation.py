@@ -73,7 +73,12 @@ class Augmentation:
         sample = self.sample(labels)
         if self._partner_keys:
             sample |= dict.fromkeys(self._partner_keys, self.partners.but(labels["im_file"], seed))
+        nothing = self.shapes == "masks" and not len(sample["masks"])
+        if nothing:  # no transform of albumentations 2.0.8 takes no masks: an empty one stands for none
+            sample["masks"] = np.zeros((1, *sample["image"].shape[:2]), np.uint8)
         out = _backend.run_seeded(self.pipeline, sample, seed)
+        if nothing and not self._numbers_masks:
+            out["masks"] = out["masks"][1:]
         image = out["image"]
         if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise SampleError(
