@@ -24,11 +24,10 @@ from tests.oracle import (
     rounding_is_ambiguous,
 )
 
-PIXELS = ("image", "images", "mask", "masks")
 _CLOSE = 0.02  # pixels: what float32 may decide either way
 
 
-class Ambiguous(Exception):
+class AmbiguousError(Exception):
     """Whether something is kept hangs on the last bits of a float32."""
 
 
@@ -173,7 +172,7 @@ class Scene:
                 across, down = sides[2] - sides[0], sides[3] - sides[1]
                 raw = min(min(x1, width) - max(x0, 0), min(y1, height) - max(y0, 0))
                 if abs(raw) < _CLOSE or (min_area and abs(across * down - min_area) < _CLOSE * (across + down + 1)):
-                    raise Ambiguous
+                    raise AmbiguousError
                 if raw > 0 and across * down >= min_area:
                     kept.append(replace(box, corners=sides))
                 elif key == "bboxes":
@@ -186,10 +185,10 @@ class Scene:
         if self.points is not None:
             made.points = []
             for point in self.points if not (gone and with_belongings) else made_points(self, gone):
-                near = min(abs(point.x), abs(point.x - width), abs(point.y), abs(point.y - height))
-                if near < 1e-3:
-                    raise Ambiguous
-                if 0 <= point.x < width and 0 <= point.y < height:
+                x, y = point.x + POINT_CENTRE, point.y + POINT_CENTRE  # their place among the pixels' borders
+                if min(abs(x), abs(x - width), abs(y), abs(y - height)) < 1e-3:
+                    raise AmbiguousError
+                if 0 <= x < width and 0 <= y < height:
                     made.points.append(point)
         return made
 
@@ -226,7 +225,7 @@ class Scene:
         if node["fit"] == "canvas":
             canvas = (max(self.hw[0], partner.hw[0]), max(self.hw[1], partner.hw[1]))
         elif rounding_is_ambiguous(canvas, partner.hw, node["fit"]):
-            raise Ambiguous
+            raise AmbiguousError
         places = (Placement(*self.hw, 0, 0), place_reference(canvas, partner.hw, node["fit"]))
         sides = ((self, places[0], ratio), (partner, places[1], 1.0 - ratio))
 
@@ -246,7 +245,7 @@ class Scene:
                     fitted = _fitted(box, place, scene.hw, canvas, clips=scene is partner)
                     weight = box.weight * (share if node["weighting"] == "ratio" else 1.0)
                     if abs(weight - node["min_weight"]) < 1e-5 and node["min_weight"]:
-                        raise Ambiguous
+                        raise AmbiguousError
                     if fitted is None or weight < node["min_weight"]:
                         gone |= {box.owner} if key == "bboxes" else set()
                     else:
@@ -320,9 +319,8 @@ def _fitted(
     if clips and (place.height > canvas[0] or place.width > canvas[1]):
         left = min(min(x1, canvas[1]) - max(x0, 0), min(y1, canvas[0]) - max(y0, 0))
         if abs(left) < _CLOSE:
-            raise Ambiguous
+            raise AmbiguousError
         if left < 0:
             return None
         return clip(x0, canvas[1]), clip(y0, canvas[0]), clip(x1, canvas[1]), clip(y1, canvas[0])
     return x0, y0, x1, y1
-
