@@ -1,5 +1,7 @@
 """MixUp for object detection as an Albumentations transform, boxes and their weights included."""
 
+# First, so that in our own program Ctrl-C is one line while all else is imported.
+from alb_mixup._support import interrupt as _interrupt  # noqa: F401
 from alb_mixup._version import __version__
 from alb_mixup.datasets import (
     CachedDataset,

@@ -61,5 +61,9 @@ class UnreadableImageWarning(AlbMixUpWarning):
     """An image could not be read: another was drawn in its place, or a cache leaves it out."""
 
 
+class HardLabelsWarning(AlbMixUpWarning):
+    """Mixes are written without weights though some of their objects can hardly be seen."""
+
+
 class StaleCacheWarning(AlbMixUpWarning):
     """A cache file was made of other images or with other settings, and is built anew."""

@@ -2,16 +2,18 @@
 
 import os
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from alb_mixup._support.files import write_whole
-from alb_mixup.errors import ArgumentError
+from alb_mixup._support import files
+from alb_mixup._support.locks import lock
+from alb_mixup.errors import ArgumentError, OutputError
 from alb_mixup.generation.journal import Journal
 
-WORK = ".mixup"  # in the destination: the plan, and until that is carried out, what is done and what is half done
-_JOURNAL, _UNFINISHED = f"{WORK}/done.jsonl", f"{WORK}/unfinished"
+WORK = ".mixup"  # in the destination: the plan, what is done, and until all is, what is half done
+PLAN, JOURNAL, FINISHED = f"{WORK}/plan.json", f"{WORK}/done.jsonl", f"{WORK}/finished.json"
+_UNFINISHED = f"{WORK}/unfinished"
 
 
 class Destination:
@@ -21,36 +23,57 @@ class Destination:
         """Contents of a file; None where there is none."""
         raise NotImplementedError
 
-    def holds(self, path: str) -> bool:
-        """Whether a file is there."""
+    def check(self, path: str) -> files.Check | None:
+        """Length and checksum of a file; None where there is none."""
         raise NotImplementedError
 
     def is_free(self) -> bool:
         """Whether nothing is there but what we have left there ourselves."""
         raise NotImplementedError
 
-    def write(self, path: str, pieces: Iterable[bytes]) -> None:
+    def write(self, path: str, pieces: Iterable[bytes], *, synced: bool = True) -> files.Check:
         """Write a file, which appears whole or not at all.
+
+        Args:
+            path: The file.
+            pieces: Its contents.
+            synced: Whether it has to be on disk when this returns; if not, `keep` sees to it.
+
+        Returns:
+            Length and checksum of what was written.
 
         Raises:
             OSError: It cannot be written.
         """
         raise NotImplementedError
 
-    def journal(self, count: int) -> Journal:
-        """What is done of `count` outputs."""
+    def remove(self, path: str) -> None:
+        """Remove a file of the set, where it is there."""
         raise NotImplementedError
 
     def keep(self, records: Sequence[Mapping[str, Any]]) -> None:
-        """Called with the records of outputs that have just been written, by the process that wrote them."""
+        """Have outputs on disk that this process has just written, before they are noted as done.
+
+        Args:
+            records: What is noted of each; `files` are its paths.
+        """
+        raise NotImplementedError
+
+    def journal(self, count: int) -> Journal:
+        """What is done of `count` outputs.
+
+        Raises:
+            OutputError: Another process is writing here.
+        """
+        raise NotImplementedError
 
     def clear(self) -> None:
-        """Leave nothing but the set and its plan."""
+        """Remove what is half done: nobody is writing any more."""
         raise NotImplementedError
 
 
 class Folder(Destination):
-    """A folder in the file system.
+    """A folder in the file system. Nothing below it is reached through a link, which might lead outside.
 
     Args:
         root: The folder; made by the first `write`.
@@ -72,11 +95,12 @@ class Folder(Destination):
 
     def read(self, path: str) -> bytes | None:
         """Contents of a file; None where there is none."""
-        return (self.root / path).read_bytes() if self.holds(path) else None
+        found = self._inside(path)
+        return found.read_bytes() if files.is_regular(found) else None
 
-    def holds(self, path: str) -> bool:
-        """Whether a file is there."""
-        return (self.root / path).is_file()
+    def check(self, path: str) -> files.Check | None:
+        """Length and checksum of a file; None where there is none."""
+        return files.check_of_file(self._inside(path))
 
     def is_free(self) -> bool:
         """Whether the folder is new, empty, or holds what we have left there ourselves."""
@@ -84,21 +108,71 @@ class Folder(Destination):
             return True
         return self.root.is_dir() and not {entry.name for entry in self.root.iterdir()} - {WORK}
 
-    def write(self, path: str, pieces: Iterable[bytes]) -> None:
+    def write(self, path: str, pieces: Iterable[bytes], *, synced: bool = True) -> files.Check:
         """Write a file beside, then rename it."""
-        target, unfinished = self.root / path, self.root / _UNFINISHED
-        for folder in (target.parent, unfinished):
-            folder.mkdir(parents=True, exist_ok=True)
-        write_whole(target, pieces, unfinished / f"{os.getpid()}-{target.name}")
+        target = self._inside(path)
+        unfinished = self._inside(f"{_UNFINISHED}/{os.getpid()}-{target.name}")
+        for folder in (target.parent, unfinished.parent):
+            files.make_folder(folder)
+        return files.write_whole(target, pieces, unfinished, synced=synced)
+
+    def remove(self, path: str) -> None:
+        """Remove a file, and have that on disk."""
+        found = self._inside(path)
+        if os.path.lexists(found):
+            found.unlink()
+            files.sync_folder(found.parent)
+
+    def keep(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """Sync the files of outputs, and the folders from theirs up to this one."""
+        paths = [self._inside(path) for record in records for path in record["files"]]
+        folders = {folder for parent in {path.parent for path in paths} for folder in (parent, *parent.parents)}
+        files.sync(paths, [folder for folder in folders if folder.is_relative_to(self.root)])
 
     def journal(self, count: int) -> Journal:
-        """An output whose files are gone is not done; `add` keeps records on disk, so that `keep` has nothing to do."""
-        (self.root / WORK).mkdir(parents=True, exist_ok=True)
-        return Journal(
-            self.root / _JOURNAL, count, is_whole=lambda record: all(self.holds(path) for path in record["files"])
-        )
+        """A file that this process has locked."""
+        path = self._inside(JOURNAL)
+        files.make_folder(path.parent)
+        if os.path.lexists(path) and (not files.is_regular(path) or os.lstat(path).st_nlink > 1):
+            self.write(JOURNAL, [self.read(JOURNAL) or b""])  # a file of our own, in place of one that others share
+        file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666), "r+b")
+        try:
+            if lock(file.fileno(), wait=False) is False:
+                raise OutputError(
+                    f"destination must be written by one process at a time, got {self}, which another is writing: wait "
+                    "for it, or take another folder"
+                )
+            files.sync_folder(path.parent)
+            return Journal(file, count)
+        except BaseException:
+            file.close()
+            raise
 
     def clear(self) -> None:
-        """Leave nothing but the set and its plan."""
-        (self.root / _JOURNAL).unlink(missing_ok=True)
-        shutil.rmtree(self.root / _UNFINISHED, ignore_errors=True)
+        """Remove what is half done."""
+        unfinished = self._inside(f"{_UNFINISHED}/any").parent
+        if unfinished.exists():
+            shutil.rmtree(unfinished, ignore_errors=True)
+            files.sync_folder(unfinished.parent)
+
+    def _inside(self, path: str) -> Path:
+        """A path below this folder, none of whose own folders is a link.
+
+        Raises:
+            OutputError: One of them is.
+            ValueError: It is not below.
+        """
+        folders, found = path.split("/")[:-1], os.fspath(self.root)
+        if path.startswith(("/", "\\")) or ".." in path.split("/"):
+            raise ValueError(path)
+        for name in folders:
+            found = os.path.join(found, name)
+            if os.path.islink(found) or _is_junction(found):
+                raise OutputError(
+                    f"destination must hold no links, got {found}, which leads elsewhere: nothing is written or "
+                    "deleted there; remove the link, or take another folder"
+                )
+        return self.root / path
+
+
+_is_junction: Callable[[str], bool] = getattr(os.path, "isjunction", lambda _: False)  # Windows; from Python 3.12

@@ -39,19 +39,20 @@ class Layout:
     Args:
         classes: Class names.
         weights: Whether to write the weights; without them, files are as strict readers of the layout want them.
+        val: Validation images, for a layout that names them.
     """
 
     images: ClassVar[str]
     unwritable_name = re.compile("[\ud800-\udfff]")  # lone surrogates, which UTF-8 does not have
 
-    def __init__(self, classes: Sequence[str], *, weights: bool) -> None:
+    def __init__(self, classes: Sequence[str], *, weights: bool, val: str | None = None) -> None:
         for name in classes:
             if self.unwritable_name.search(name):
                 raise ArgumentError(
                     f"output_format must be able to hold every class name, got one that cannot hold {name!r}: take "
                     "another format (XML keeps no space around a name and no control character), or rename the class"
                 )
-        self.classes, self.weights = tuple(classes), weights
+        self.classes, self.weights, self.val = tuple(classes), weights, val
 
     def label_file(self, image: WrittenImage) -> tuple[str, str] | None:
         """Path and text of the image's own annotation file; None where the layout has one file for all."""
@@ -96,7 +97,7 @@ class CocoLayout(Layout):
 class YoloLayout(Layout):
     """`data.yaml`, `images/train/`, `labels/train/`; a weight is the row's 6th column.
 
-    The data.yaml names no validation images: mixes are for training. Ultralytics asks for some.
+    The data.yaml names validation images only where they were given: mixes are for training. Ultralytics asks for some.
     """
 
     images = "images/train"
@@ -111,9 +112,11 @@ class YoloLayout(Layout):
 
     def index_files(self, images: Callable[[], Iterable[WrittenImage]]) -> Iterator[tuple[str, Iterator[str]]]:
         """The data.yaml, paths in it relative to its own folder."""
-        content = {"train": self.images, "names": dict(enumerate(self.classes))}
+        val = {} if self.val is None else {"val": self.val}
+        content = {"train": self.images, **val, "names": dict(enumerate(self.classes))}
         text = yaml.safe_dump(content, allow_unicode=True, sort_keys=False)
-        yield "data.yaml", iter([text, "# val: add your validation images, not mixed ones\n"])
+        hint = "" if val else "# val: add your validation images, not mixed ones\n"
+        yield "data.yaml", iter([text, hint])
 
 
 class VocLayout(Layout):

@@ -1,13 +1,20 @@
 """The outputs of a plan, one by one: mixed, encoded, written."""
 
-from collections.abc import Mapping
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 
 from alb_mixup import _backend
+from alb_mixup._support.files import check_of_file
+from alb_mixup.datasets import DetectionDataset
+from alb_mixup.errors import AlbMixUpError, ImageReadError, UnreadableImageWarning
 from alb_mixup.functional.boxes import to_xyxy
+from alb_mixup.functional.fit import Fit
 from alb_mixup.generation.destination import Destination
 from alb_mixup.generation.layouts import WrittenImage
 from alb_mixup.generation.plan import Plan
@@ -16,18 +23,21 @@ from alb_mixup.transforms.pipeline import detection_pipeline
 
 _DIGITS = 6
 _TARGETS = {"image", "bboxes", "labels", "mixup_weight"}
+_REDRAWS = 100  # partners that are tried where unreadable ones are skipped
 
 
 class Output(NamedTuple):
     """One mix, ready to be written.
 
     Attributes:
-        record: JSON types: `number`, `files`, and what `WrittenImage` and the manifest hold of it.
-        files: Contents by path below the destination.
+        record: JSON types: `number`, `files` (paths), `sources` (length and checksum of each image that was read for
+            it, or could not be), and what `WrittenImage` and the manifest hold of it. Of an output that was skipped:
+            `number`, no files, `sources`, `primary`, and as `skipped` why.
+        files: Contents by path below the destination; None: a file that must not be there.
     """
 
     record: dict[str, Any]
-    files: dict[str, bytes]
+    files: dict[str, bytes | None]
 
 
 class Mixer:
@@ -39,26 +49,51 @@ class Mixer:
 
     def __init__(self, plan: Plan) -> None:
         self._plan, self._layout = plan, plan.layout()
-        self._mixup = MixUp(plan.dataset, alpha=plan.alpha, fit_mode=plan.fit_mode, p=1.0)
+        self._dataset = _Watched(plan.dataset)
+        self._mixup = MixUp(
+            self._dataset,
+            alpha=plan.alpha,
+            ratio_range=plan.ratio_range,
+            fit_mode=plan.fit_mode,
+            min_weight=plan.min_weight,
+            max_redraws=_REDRAWS if plan.on_unreadable == "skip" else 0,
+            p=1.0,
+        )
         self._pipeline = detection_pipeline([self._mixup], plan.dataset.bbox_format)
         self._class_ids = {name: number for number, name in enumerate(plan.dataset.classes)}
 
     def make(self, number: int) -> Output:
-        """Make one output.
+        """Make one output, or skip it where the plan says so: its record follows from the plan and the images alone.
 
         Raises:
             ImageReadError: One of its two images cannot be read.
         """
+        self._dataset.asked.clear()
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UnreadableImageWarning)  # each is a primary too, and told of there
+                return self._made(number)
+        except ImageReadError as error:
+            if self._plan.on_unreadable == "stop":
+                raise
+            row = number % len(self._plan.dataset)
+            primary, its_own = self._source(row), self._plan.dataset.image_path(row).as_posix() in str(error)
+            reason = str(error.__cause__ or error) if its_own else "has no partner that can be read"
+            record = {"number": number, "files": [], "primary": primary, "skipped": reason, "sources": self._sources()}
+            nothing = WrittenImage(self._name(number), (1, 1), np.zeros((0, 4)), [], [])
+            return Output(record, dict.fromkeys(self._paths(nothing)))
+
+    def _made(self, number: int) -> Output:
         plan, dataset = self._plan, self._plan.dataset
         variant, row = divmod(number, len(dataset))
         seed = int(np.random.SeedSequence((plan.seed, row, variant)).generate_state(1, np.uint64)[0])
-        sample = {key: value for key, value in dataset[row].items() if key in _TARGETS}
+        sample = {key: value for key, value in self._dataset[row].items() if key in _TARGETS}
         mixed = _backend.run_seeded(self._pipeline, sample, seed)
         drawn = self._mixup.get_applied_params()
         hw = mixed["image"].shape[:2]
         record: dict[str, Any] = {
             "number": number,
-            "name": f"mixup_{number:0{_DIGITS}d}.{plan.image_format}",
+            "name": self._name(number),
             "hw": list(hw),
             "xyxy": to_xyxy(mixed["bboxes"], dataset.bbox_format, hw).tolist(),
             "class_ids": [self._class_ids[name] for name in mixed["labels"]],
@@ -66,23 +101,56 @@ class Mixer:
             "ratio": drawn["ratio"],
             "primary": self._source(row),
             "partner": self._source(drawn["reference_index"]),
+            "sources": self._sources(),
         }
         files = self._files(mixed["image"], written_image(record))
         return Output(record | {"files": list(files)}, files)
 
+    def _name(self, number: int) -> str:
+        return f"mixup_{number:0{_DIGITS}d}.{self._plan.image_format}"
+
     def _source(self, index: int) -> str:
         return self._plan.dataset.image_path(index).relative_to(self._plan.dataset.root).as_posix()
 
-    def _files(self, image: Any, written: WrittenImage) -> dict[str, bytes]:
+    def _sources(self) -> dict[str, Any]:
+        names = dict.fromkeys(map(self._source, self._dataset.asked))
+        return {name: check_of_source(self._plan.dataset.root, name) for name in names}
+
+    def _paths(self, image: WrittenImage) -> list[str]:
+        label_file = self._layout.label_file(image)
+        return [f"{self._layout.images}/{image.name}", *([] if label_file is None else [label_file[0]])]
+
+    def _files(self, image: Any, written: WrittenImage) -> dict[str, bytes | None]:
         options = [cv2.IMWRITE_JPEG_QUALITY, self._plan.quality] if self._plan.image_format == "jpg" else []
         _, encoded = cv2.imencode(f".{self._plan.image_format}", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
-        files = {f"{self._layout.images}/{written.name}": encoded.tobytes()}
+        files: dict[str, bytes | None] = {f"{self._layout.images}/{written.name}": encoded.tobytes()}
         label_file = self._layout.label_file(written)
         return files if label_file is None else files | {label_file[0]: label_file[1].encode()}
 
 
+class _Watched(Sequence[dict[str, Any]]):
+    """A dataset that notes which images it was asked for."""
+
+    def __init__(self, dataset: DetectionDataset) -> None:
+        self._dataset = dataset
+        self.bbox_format, self.classes = dataset.bbox_format, dataset.classes
+        self.asked: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:  # type: ignore[override]
+        self.asked.append(index)
+        return self._dataset[index]
+
+    def fitted(self, index: int, fit: Fit) -> tuple[dict[str, Any], tuple[int, int]]:
+        """As the dataset's own."""
+        self.asked.append(index)
+        return self._dataset.fitted(index, fit)
+
+
 class Writer:
-    """Makes and writes outputs, and returns their records; each process that works builds one.
+    """Makes and writes outputs; each process that works builds one.
 
     Args:
         plan: The plan.
@@ -92,12 +160,46 @@ class Writer:
     def __init__(self, plan: Plan, destination: Destination) -> None:
         self._mixer, self._destination = Mixer(plan), destination
 
-    def __call__(self, number: int) -> dict[str, Any]:
-        """Make and write one output."""
-        output = self._mixer.make(number)
-        for path, content in output.files.items():
-            self._destination.write(path, [content])
-        return output.record
+    def __call__(self, numbers: Sequence[int]) -> "Written":
+        """Make and write outputs, and have them on disk."""
+        records: list[dict[str, Any]] = []
+        error = None
+        try:
+            for number in numbers:
+                records.append(self._write(number))  # noqa: PERF401  (an error comes after what was done before it)
+        except (AlbMixUpError, OSError) as found:
+            error = found
+        if records:
+            self._destination.keep(records)
+        return Written(records, error)
+
+    def _write(self, number: int) -> dict[str, Any]:
+        record, files = self._mixer.make(number)
+        checks = []
+        for path, content in files.items():
+            if content is None:
+                self._destination.remove(path)
+            else:
+                checks.append(list(self._destination.write(path, [content], synced=False)))
+        return record | {"checks": checks}
+
+
+class Written(NamedTuple):
+    """What a `Writer` has done.
+
+    Attributes:
+        records: Of the outputs that are on disk: the `Mixer`'s, and as `checks` length and checksum of each file.
+        error: What it stopped at.
+    """
+
+    records: list[dict[str, Any]]
+    error: Exception | None
+
+
+def check_of_source(root: Path, name: str) -> list[int] | None:
+    """Length and checksum of an image below a dataset's root, which may be a link; None where it cannot be read."""
+    found = check_of_file(os.path.join(root, name), link=True)
+    return None if found is None else list(found)
 
 
 def written_image(record: Mapping[str, Any]) -> WrittenImage:

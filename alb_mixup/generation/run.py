@@ -3,9 +3,9 @@
 import contextlib
 import csv
 import io
-import json
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+import warnings
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -13,59 +13,51 @@ from typing import Any
 from alb_mixup._support import checks
 from alb_mixup._support.progress import progress_bar
 from alb_mixup.datasets import DetectionDataset
-from alb_mixup.errors import AlbMixUpError, ArgumentError, OutputError
-from alb_mixup.generation.destination import WORK, Destination, Folder
+from alb_mixup.datasets.annotations.shared import remove_abandoned
+from alb_mixup.errors import AlbMixUpError, ArgumentError, HardLabelsWarning, ImageReadError, OutputError, UnreadableImageWarning
+from alb_mixup.generation.destination import FINISHED, JOURNAL, PLAN, Destination, Folder
+from alb_mixup.generation.journal import Journal, encode
 from alb_mixup.generation.layouts import Layout
-from alb_mixup.generation.mixer import Writer, written_image
-from alb_mixup.generation.plan import Plan
+from alb_mixup.generation.mixer import Writer, Written, written_image
+from alb_mixup.generation.plan import FAINT, Plan, read_plan, with_settings
 from alb_mixup.generation.pool import run_in_workers
+from alb_mixup.generation.verify import damaged, is_finished
 
-PLAN = f"{WORK}/plan.json"  # in the destination
+_NOTABLE = 0.001  # share of mixes that is worth a warning
+_MANIFEST, _SKIPPED = "manifest.csv", "skipped.csv"
+_BATCH = 64  # outputs whose files are synced together, before they are noted as done
 
-_MANIFEST = "manifest.csv"
-
-# Makes and writes the outputs of these numbers, each by a `Writer`; returns their records as they are done.
-Engine = Callable[[list[int]], Generator[dict[str, Any], None, None]]
+# Makes and writes the outputs of these numbers, by `Writer`s; returns what these return, as it is done.
+Engine = Callable[[list[int]], Generator[Written, None, None]]
 
 
+@with_settings
 def generate(
     dataset: DetectionDataset,
     destination: str | os.PathLike[str],
     *,
-    output_format: str = "coco",
-    multiplier: int = 1,
-    seed: int = 0,
     workers: int = 1,
-    alpha: float | tuple[float, float] = 1.5,
-    fit_mode: str = "contain",
-    image_format: str = "jpg",
-    quality: int = 95,
-    drop_weights: bool = False,
     progress: bool = True,
+    **settings: Any,
 ) -> Path:
     """Mix a dataset with itself and write the mixes as a dataset, which `open_dataset` reads, weights included.
 
     Each image is the primary of `multiplier` mixes. Beside the set lies `manifest.csv`: λ and the two source images,
     relative to the dataset's root, of each mix. Boxes are written; masks and keypoints are not.
 
-    The result depends on the dataset and the settings alone, not on `workers`. Stopped, by whatever, the same call
-    goes on where it was: what is there is kept, what is missing is made, and the result is the same, byte by byte.
+    The result depends on the dataset and the settings alone, not on `workers`. Stopped, by whatever, a power cut
+    included, the same call goes on where it was: what is there is kept, what is missing is made, and the result is the
+    same, byte by byte. It first reads what is there: a file that is damaged or was edited, and an output whose source
+    images have changed, is made anew. The same call on a finished set checks it so
+    (`alb_mixup.generation.verify.verify` does without the dataset).
 
     Args:
         dataset: What to mix.
-        destination: A new or empty folder, or one that the same call has begun (or finished: nothing is done then).
-        output_format: "coco" (weights as key `mixup_weight` of each annotation), "yolo" (as the 6th column) or "voc"
-            (as `<mixup_weight>` in each object).
-        multiplier: How many mixes of each image.
-        seed: Another seed, other partners and λ.
+        destination: A new or empty folder, or one that the same call has begun or finished. Nothing outside of it is
+            written or deleted: links in it to other folders are refused.
         workers: Processes that mix; 1 is this one.
-        alpha: As for `MixUp`.
-        fit_mode: As for `MixUp`.
-        image_format: "jpg" or "png".
-        quality: Of JPEG, 0 to 100.
-        drop_weights: Write no weights, for readers that accept none: Ultralytics refuses a 6th column. VOC corners
-            are whole pixels then.
         progress: Show a bar, where tqdm is installed.
+        settings: As `Plan` has them.
 
     Returns:
         The destination.
@@ -73,15 +65,24 @@ def generate(
     Raises:
         ArgumentError: An argument breaks its constraint.
         OutputError: `destination` holds something else, or cannot be written. What is written stays.
-        ImageReadError: An image cannot be read.
+        ImageReadError: An image cannot be read, and `on_unreadable` is "stop".
         WorkerError: A worker was killed.
+
+    Examples:
+        >>> import alb_mixup, tempfile
+        >>> folder = tempfile.mkdtemp()
+        >>> root = alb_mixup.generate(alb_mixup.sample_dataset(), folder, multiplier=2, seed=7, progress=False)
+        >>> len(alb_mixup.open_dataset(root))
+        28
     """
-    plan = Plan(dataset, output_format, multiplier, seed, alpha, fit_mode, image_format, quality, drop_weights)
+    plan = Plan(dataset, **settings)
     check_workers(workers)
     folder = Folder(destination)
 
-    def in_processes(missing: list[int]) -> Generator[dict[str, Any], None, None]:
-        return run_in_workers(Writer, (plan, folder), missing, min(workers, max(1, len(missing))))
+    def in_processes(missing: list[int]) -> Generator[Written, None, None]:
+        size = max(1, min(_BATCH, -(-len(missing) // (2 * workers))))
+        batches = [missing[begin : begin + size] for begin in range(0, len(missing), size)]
+        return run_in_workers(Writer, (plan, folder), batches, min(workers, max(1, len(batches))))
 
     carry_out(plan, folder, in_processes, progress)
     return folder.root
@@ -110,11 +111,12 @@ def carry_out(plan: Plan, destination: Destination, engine: Engine, progress: bo
         OutputError: `destination` holds something else, or cannot be written.
         AlbMixUpError: What the engine raises.
     """
+    remove_abandoned()
     try:
         _claim(destination, plan)
-        if not destination.holds(_MANIFEST):
-            _complete(destination, plan, engine, progress)
-        destination.clear()
+        _warn_of_hard_labels(plan)
+        _complete(destination, plan, engine, progress)
+        _tell_of_skipped(destination, plan)
     except AlbMixUpError:
         raise
     except OSError as error:
@@ -124,12 +126,30 @@ def carry_out(plan: Plan, destination: Destination, engine: Engine, progress: bo
         ) from error
 
 
+def _warn_of_hard_labels(plan: Plan) -> None:
+    share = plan.faint_share() if plan.drop_weights else 0.0
+    if share >= _NOTABLE:
+        warnings.warn(
+            f"drop_weights=True makes whole objects of faint ones: one image has a share below {FAINT:g} in "
+            f"{share:.1%} of the mixes; take ratio_range=(0.45, 0.55), or min_weight=0.3",
+            HardLabelsWarning,
+            stacklevel=4,
+        )
+
+
 def _claim(destination: Destination, plan: Plan) -> None:
     """Make a destination this plan's, or find that it is."""
-    described, text = plan.describe(), destination.read(PLAN)
+    text = destination.read(PLAN)
+    if text == plan.text():
+        return
     if text is not None:
-        found = json.loads(text)
-        changed = {key: value for key, value in described.items() if found.get(key) != value}
+        found = read_plan(text)
+        if found is None:
+            raise OutputError(
+                f"destination must hold a plan that can be read, got {destination}, whose {PLAN} is damaged: put that "
+                "file back from a copy, or take another folder"
+            )
+        changed = {key: value for key, value in plan.describe().items() if found.get(key) != value}
         other = [f"{key}={found.get(key)!r} (now {value!r})" for key, value in changed.items()]
         if other:
             raise OutputError(
@@ -141,29 +161,89 @@ def _claim(destination: Destination, plan: Plan) -> None:
             f"destination must be a new or an empty folder, got {destination}, which holds something else: nothing is "
             "overwritten; take another folder"
         )
-    else:
-        destination.write(PLAN, [json.dumps(described, indent=2).encode()])
+    destination.write(PLAN, [plan.text()])
 
 
 def _complete(destination: Destination, plan: Plan, engine: Engine, progress: bool) -> None:
     """Make what is missing, then the files about the whole set."""
-    layout = plan.layout()
     with contextlib.closing(destination.journal(len(plan))) as journal:
+        journal.forget(damaged(destination, journal, plan.dataset.root, progress))
         missing = journal.missing()
-        with contextlib.closing(engine(missing)) as done:
-            for record in progress_bar(
-                done, "mixing", total=len(plan), initial=len(plan) - len(missing), shown=progress
-            ):
-                journal.add(record)
-        for path, pieces in layout.index_files(lambda: map(written_image, journal)):
-            destination.write(path, (piece.encode() for piece in pieces))
-        destination.write(_MANIFEST, _manifest(layout, journal))  # the last: with it the set is finished
+        try:
+            if missing or not is_finished(destination):
+                for _ in progress_bar(
+                    _noted(journal, engine(missing)),
+                    "mixing",
+                    total=len(plan),
+                    initial=len(plan) - len(missing),
+                    shown=progress,
+                ):
+                    pass
+                _finish(destination, plan, journal)
+        finally:
+            destination.clear()
+
+
+def _noted(journal: Journal, done: Generator[Written, None, None]) -> Iterator[int]:
+    """Note what is done, and raise what was raised."""
+    with contextlib.closing(done):
+        for records, error in done:
+            journal.add(records)
+            yield from (record["number"] for record in records)
+            if error is not None:
+                raise error
+
+
+def _finish(destination: Destination, plan: Plan, journal: Journal) -> None:
+    """Write the files about the whole set, and at last that it is finished."""
+    layout = plan.layout()
+    skipped = [record for record in journal if "skipped" in record]
+    written: dict[str, Sequence[int]] = {}
+    for path, pieces in layout.index_files(lambda: map(written_image, _made(journal))):
+        written[path] = destination.write(path, (piece.encode() for piece in pieces))
+    if skipped:
+        rows = ([record["number"], record["primary"], record["skipped"]] for record in skipped)
+        written[_SKIPPED] = destination.write(_SKIPPED, _csv(["number", "primary", "reason"], rows))
+    else:
+        destination.remove(_SKIPPED)
+    written[_MANIFEST] = destination.write(_MANIFEST, _manifest(layout, _made(journal)))
+    written[JOURNAL] = destination.write(JOURNAL, journal.lines())
+    destination.write(FINISHED, [encode({"outputs": len(plan), "files": written})])
+
+
+def _made(records: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    return (record for record in records if "skipped" not in record)
+
+
+def _tell_of_skipped(destination: Destination, plan: Plan) -> None:
+    """Warn of the mixes that are left out, also where another run left them out.
+
+    Raises:
+        ImageReadError: Not one is left.
+    """
+    text = destination.read(_SKIPPED)
+    if text is None:
+        return
+    rows = list(csv.DictReader(io.StringIO(text.decode(errors="surrogateescape"), newline="")))
+    first = f"{rows[0]['primary']} {rows[0]['reason']}"
+    if len(rows) == len(plan):
+        raise ImageReadError(f"dataset must have images that can be read, got none of {len(plan.dataset)}: {first}")
+    warnings.warn(
+        f"{len(rows)} of {len(plan)} mixes are left out, for their images cannot be read ({_SKIPPED} has them all): "
+        f"{first}",
+        UnreadableImageWarning,
+        stacklevel=4,
+    )
 
 
 def _manifest(layout: Layout, records: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:
     """The manifest as CSV: the image below the destination, λ, the two source images below the dataset's root."""
     rows = ([f"{layout.images}/{r['name']}", r["ratio"], r["primary"], r["partner"]] for r in records)
-    for row in chain([["image", "ratio", "primary", "partner"]], rows):
+    return _csv(["image", "ratio", "primary", "partner"], rows)
+
+
+def _csv(header: list[str], rows: Iterable[list[Any]]) -> Iterator[bytes]:
+    for row in chain([header], rows):
         line = io.StringIO()
         csv.writer(line, lineterminator="\n").writerow(row)
         yield line.getvalue().encode(errors="surrogateescape")  # file names of any bytes

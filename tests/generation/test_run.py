@@ -18,7 +18,7 @@ import alb_mixup
 from alb_mixup.cli import main
 from alb_mixup.errors import ArgumentError, ImageReadError, OutputError, WorkerError
 from alb_mixup.generation import run
-from alb_mixup.generation.journal import Journal
+from alb_mixup.generation.destination import Folder
 from alb_mixup.generation.run import generate
 from tests.oracle import disagreements, mix
 from tests.support import layouts
@@ -169,7 +169,7 @@ def test_a_journal_cut_in_a_line_and_a_lost_image_are_mended(dataset, tmp_path, 
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(run, "_manifest", stop)
+    monkeypatch.setattr(run, "_finish", stop)
     with pytest.raises(KeyboardInterrupt):
         generate(dataset, root, output_format="voc", progress=False)
     monkeypatch.undo()
@@ -222,7 +222,7 @@ def test_two_runs_at_once_into_one_folder_are_refused(dataset, tmp_path):
     whole = tree(generate(dataset, tmp_path / "whole", progress=False))
     (root / ".mixup").mkdir(parents=True)
     shutil.copy(tmp_path / "whole" / ".mixup" / "plan.json", root / ".mixup")
-    other = Journal(root / ".mixup" / "done.jsonl", len(dataset), is_whole=lambda _: True)
+    other = Folder(root).journal(len(dataset))
     with pytest.raises(OutputError, match="one process at a time"):
         generate(dataset, root, progress=False)
     other.close()
@@ -336,8 +336,8 @@ def test_the_command_writes_a_set_and_says_where(tmp_path, capsys):
     ]
     assert main([*command, "--fit-mode", "cover", "--alpha", "3", "--image-format", "png"]) == 0
     captured = capsys.readouterr()
-    assert captured.out == f"{root} holds 8 mixes of {source}; λ and sources are in {root / 'manifest.csv'}\n"
-    assert "8/8" in captured.err  # the bar
+    assert captured.out == f"{root} holds the mixes of {source}; λ and sources are in {root / 'manifest.csv'}\n"
+    assert captured.err == ""  # no bar where nobody watches
     expected = generate(
         alb_mixup.open_dataset(source), tmp_path / "other", output_format="voc", multiplier=2, seed=5, fit_mode="cover",
         alpha=3.0, image_format="png", progress=False,
@@ -350,13 +350,13 @@ def test_the_command_refuses_in_one_line(tmp_path, capsys):
     assert main(["generate", str(source), str(source)]) == 2
     captured = capsys.readouterr()
     assert captured.err.count("\n") == 1
-    assert "alb-mixup: destination must be a new or an empty folder" in captured.err
+    assert "alb-mixup: DST must be a new or an empty folder" in captured.err
 
 
 def test_the_command_interrupted_says_how_to_go_on(tmp_path, capsys, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("alb_mixup.cli.generate", interrupted)
+    monkeypatch.setattr("alb_mixup.cli.generate.generate", interrupted)
     assert main(["generate", str(layouts.write_coco(tmp_path / "source")), str(tmp_path / "mixed")]) == 130
     assert capsys.readouterr().err == "alb-mixup: interrupted; the same command goes on from what is done\n"

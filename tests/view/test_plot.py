@@ -155,8 +155,8 @@ def test_oriented_boxes_turn_about_their_centre():
         ({"image": np.zeros((4, 4, 7), np.uint8)}, SampleError, r"shape \(4, 4, 7\)"),
         ({"image": IMAGE.astype(np.float32)}, SampleError, "must be in 0 to 1"),
         ({"image": IMAGE.astype(np.int32)}, SampleError, "dtype int32"),
-        (sample(labels=["cat"]), SampleError, "labels must have one value a box; got 1 for 2"),
-        (sample(mixup_weight=[1.0]), SampleError, "mixup_weight must have one value a box; got 1 for 2"),
+        (sample(labels=["cat"]), SampleError, "labels must have one value a box, got 1 for 2"),
+        (sample(mixup_weight=[1.0]), SampleError, "mixup_weight must have one value a box, got 1 for 2"),
         (sample(mixup_weight=[1.0, np.nan]), SampleError, "mixup_weight must be finite"),
         (sample(bboxes=[[1.0, 2.0, 3.0]] * 2), SampleError, "bboxes must be finite and of shape"),
         ({"bboxes": XYXY}, SampleError, "'image'"),
@@ -168,7 +168,7 @@ def test_bad_samples_are_refused(bad, error, says):
 
 
 def test_unknown_format_is_refused():
-    with pytest.raises(ArgumentError, match=r"bbox_format must be one of .* got 'xyxy'"):
+    with pytest.raises(ArgumentError, match=r"bbox_format must be one of .*, got 'xyxy'"):
         plot(sample(), bbox_format="xyxy")
 
 

@@ -1,8 +1,9 @@
 """One file of decoded images, written whole or not at all, mapped by every process that reads it.
 
-Layout: a header of `_HEADER` bytes (magic, then JSON padded with spaces); the pixels of each image, one after the
-other, uint8 (h, w, 3) RGB; a table, little-endian int32 (n, 4): height and width as stored, height and width of the
-whole image. An image that could not be read has 0 and 0 stored.
+Layout, all numbers little-endian: a header of `_HEADER` bytes (magic; JSON padded with spaces; in its last 4 bytes the
+CRC-32 of what is before them); the pixels of each image, one after the other, uint8 (h, w, 3) RGB; a table, int32
+(n, 4): height and width as stored, height and width of the whole image; a uint32 for each image, the CRC-32 of its
+pixels. An image that could not be read has 0 in all columns. The header holds the CRC-32 of table and checksums.
 """
 
 import contextlib
@@ -11,7 +12,7 @@ import mmap
 import os
 import platform
 import secrets
-import sys
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,30 +20,51 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from alb_mixup._support.files import is_regular, whole_file
+from alb_mixup._support.locks import lock
 from alb_mixup.errors import CacheError
 
-_MAGIC = b"alb_mixup image cache 1\n"
-_HEADER = 4096
-_COLUMNS = 4
+_FAMILY = b"alb_mixup image cache "
+_MAGIC = _FAMILY + b"2\n"
+_HEADER, _CRC = 4096, 4
+_ROW = 4 * 4 + 4  # bytes of an image in table and checksums
 
 Stored = tuple[NDArray[np.uint8], tuple[int, int]]
 
 
 def read_header(path: Path) -> dict[str, Any] | None:
-    """What a cache file says it holds, or None where there is no file.
+    """Return what a cache file says it holds; None where nothing is there. One of another version says nothing.
 
     Raises:
-        CacheError: there is something else, it is damaged, or it cannot be read.
+        CacheError: There is something else, it is damaged, or it cannot be read.
     """
     try:
-        with open(path, "rb") as file:
+        with _opened(path) as file:
+            head = file.read(len(_MAGIC))
+            if head != _MAGIC and head.startswith(_FAMILY):
+                return {}
+            file.seek(0)
             return _header_of(file, path)
     except FileNotFoundError:
         return None
-    except CacheError:
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    try:
+        if path.exists() and not is_regular(path.resolve()) and not path.is_dir():
+            raise CacheError(
+                f"path must be a cache file or none yet, got {path.as_posix()}, which holds something else: give "
+                "another path, or remove it"
+            )
+        with open(path, "rb") as file:
+            yield file
+    except (FileNotFoundError, CacheError):
         raise
     except OSError as error:
-        raise CacheError(f"path must be a file to read or to write, got {path.as_posix()}: {error.strerror}") from error
+        raise CacheError(
+            f"path must be a file to read or to write, got {path.as_posix()} ({error.strerror}): give another path"
+        ) from error
 
 
 def _header_of(file: BinaryIO, path: Path) -> dict[str, Any]:
@@ -52,47 +74,56 @@ def _header_of(file: BinaryIO, path: Path) -> dict[str, Any]:
             f"path must be a cache file or none yet, got {path.as_posix()}, which holds something else: give another "
             "path, or remove it"
         )
+    if len(head) < _HEADER or zlib.crc32(head[:-_CRC]) != int.from_bytes(head[-_CRC:], "little"):
+        raise _damaged(path, "a header that is not what was written")
     try:
-        header: dict[str, Any] = json.loads(head[len(_MAGIC) :])
-    except ValueError:
-        header = {"bytes": "a readable header"}
-    if length != header["bytes"]:
-        raise CacheError(
-            f"the cache {path.as_posix()} is damaged: it has {length} bytes, not {header['bytes']}; remove it"
-        )
-    return header
+        header = json.loads(head[len(_MAGIC) : -_CRC])
+        images, stated = header["images"], header["bytes"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise _damaged(path, "a header without its entries") from error
+    if stated != length:
+        raise _damaged(path, f"{length} bytes instead of {stated}")
+    if type(images) is not int or not 0 <= images * _ROW <= length - _HEADER:
+        raise _damaged(path, f"{images} images in {length} bytes")
+    return dict(header)
+
+
+def _damaged(path: Path, what: str) -> CacheError:
+    return CacheError(
+        f"path must be a cache file that is whole, got {path.as_posix()}, which is damaged ({what}): remove it, and it "
+        "is built anew"
+    )
 
 
 def write(path: Path, holds: Mapping[str, Any], images: Iterable[Stored | None]) -> None:
     """Write a cache file beside its place, then move it there; after an error, nothing is left of it.
 
     Raises:
-        CacheError: the disk is full, or the folder cannot be written to.
+        CacheError: The disk is full, or the folder cannot be written to.
     """
     unfinished = path.with_name(f"{_unfinished(path)}{secrets.token_hex(4)}.tmp")
     try:
-        with open(unfinished, "wb") as file:
+        with whole_file(path, unfinished, synced=True) as file:
             file.seek(_HEADER)
             table: list[tuple[int, int, int, int]] = []
+            checksums: list[int] = []
             for stored in images:
                 pixels, whole = stored or (np.zeros((0, 0, 3), np.uint8), (0, 0))
-                file.write(np.ascontiguousarray(pixels).data)
+                pixels = np.ascontiguousarray(pixels)
+                file.write(pixels.data)
                 table.append((pixels.shape[0], pixels.shape[1], *whole))
-            file.write(np.array(table, "<i4").tobytes())
-            header = {**holds, "images": len(table), "bytes": file.tell()}
+                checksums.append(zlib.crc32(pixels.data))
+            end = np.array(table, "<i4").tobytes() + np.array(checksums, "<u4").tobytes()
+            file.write(end)
+            header = {**holds, "images": len(table), "bytes": file.tell(), "table_crc32": zlib.crc32(end)}
+            head = (_MAGIC + json.dumps(header).encode()).ljust(_HEADER - _CRC)
             file.seek(0)
-            file.write((_MAGIC + json.dumps(header).encode()).ljust(_HEADER))
-            file.flush()
-            os.fsync(file.fileno())  # or after a power cut there may be the name without the pixels
-        unfinished.replace(path)
+            file.write(head + zlib.crc32(head).to_bytes(_CRC, "little"))
     except OSError as error:
         raise CacheError(
-            f"the cache cannot be written to {path.as_posix()}: {error.strerror}. Make room or give another path; "
-            "nothing was left behind."
+            f"path must be a file that can be written, got {path.as_posix()} ({error.strerror}): make room or give "
+            "another path; nothing was left behind"
         ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            unfinished.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -101,24 +132,22 @@ def one_at_a_time(path: Path) -> Iterator[None]:
 
     It only saves work: two that build the same file at once both write it whole, and the second replaces the first.
     """
-    if sys.platform == "win32":  # no locks on folders
-        yield
-        return
-    import fcntl  # noqa: PLC0415  (POSIX only)
-
     try:
-        folder = os.open(path.parent, os.O_RDONLY)
+        folder = None if os.name == "nt" else os.open(path.parent, os.O_RDONLY)  # which Windows cannot open
     except OSError as error:
-        raise CacheError(f"path must lie in a folder that exists, got {path.as_posix()}: {error.strerror}") from error
+        raise CacheError(
+            f"path must lie in a folder that exists, got {path.as_posix()} ({error.strerror}): make the folder first"
+        ) from error
     try:
-        with contextlib.suppress(OSError):  # a file system without locks
-            fcntl.flock(folder, fcntl.LOCK_EX)
-            for left in path.parent.iterdir():
-                if left.name.startswith(_unfinished(path)) and left.suffix == ".tmp":
-                    left.unlink()
+        if folder is not None and lock(folder, wait=True):
+            with contextlib.suppress(OSError):
+                for left in path.parent.iterdir():
+                    if left.name.startswith(_unfinished(path)) and left.suffix == ".tmp":
+                        left.unlink()
         yield
     finally:
-        os.close(folder)
+        if folder is not None:
+            os.close(folder)
 
 
 def _unfinished(path: Path) -> str:
@@ -129,33 +158,53 @@ def _unfinished(path: Path) -> str:
 class CacheFile:
     """A cache file, mapped read-only; it stays as it was opened, whatever is moved to its place later.
 
+    Count, sizes and total are checked when it is opened, an image's pixels when this process first asks for them.
+
     Args:
-        path: the file.
+        path: The file.
 
     Attributes:
-        header: what the file says it holds.
+        header: What the file says it holds.
 
     Raises:
-        CacheError: it is no longer there, damaged, or something else.
+        CacheError: It is no longer there, damaged, or something else.
     """
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         try:
-            with open(path, "rb") as file:
+            with _opened(path) as file:
                 self.header = _header_of(file, path)
                 self._mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except FileNotFoundError as error:
-            raise CacheError(f"the cache {path.as_posix()} is no longer there: build it again") from error
+            raise CacheError(
+                f"path must be a cache that is there, got {path.as_posix()}, which is not: build it, by DiskCache(...)"
+            ) from error
         count = self.header["images"]
-        start = self.header["bytes"] - count * _COLUMNS * 4
-        self._table = np.ndarray((count, _COLUMNS), "<i4", buffer=self._mapped, offset=start)
-        lengths = self._table[:, 0].astype(np.int64) * self._table[:, 1] * 3
-        self._offsets = _HEADER + np.cumsum(lengths) - lengths
+        start = self.header["bytes"] - count * _ROW
+        if zlib.crc32(self._mapped[start:]) != self.header.get("table_crc32"):
+            raise _damaged(path, "a table that is not what was written")
+        self._table = np.ndarray((count, 4), "<i4", buffer=self._mapped, offset=start)
+        self._checksums = np.ndarray((count,), "<u4", buffer=self._mapped, offset=start + count * 16)
+        lengths = [height * width * 3 for height, width in self._table[:, :2].tolist()]  # int: no overflow
+        stored = np.array(lengths) > 0
+        if np.any(self._table < 0) or np.any(self._table[stored] == 0) or sum(lengths) != start - _HEADER:
+            raise _damaged(path, "images of other sizes than it has room for")
+        self._offsets = _HEADER + np.cumsum(lengths, dtype=np.int64) - np.array(lengths, np.int64)
+        self._checked = bytearray(count)
 
     def __getitem__(self, index: int) -> Stored | None:
-        """Image `index`, a read-only view, and its whole height and width; None where it could not be read."""
+        """Image `index`, a read-only view, and its whole height and width; None where it could not be read.
+
+        Raises:
+            CacheError: Its pixels are not those that were written.
+        """
         height, width, *whole = self._table[index].tolist()
-        if height == 0:
+        if height * width == 0:
             return None
         pixels = np.ndarray((height, width, 3), np.uint8, buffer=self._mapped, offset=int(self._offsets[index]))
+        if not self._checked[index]:
+            if zlib.crc32(pixels.data) != self._checksums[index]:
+                raise _damaged(self._path, f"the pixels of image {index}")
+            self._checked[index] = True
         return pixels, (whole[0], whole[1])

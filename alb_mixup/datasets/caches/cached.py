@@ -35,27 +35,28 @@ class CachedDataset(Sequence[dict[str, Any]]):
     - Draws from the whole set hit in proportion: with room for a third of it, a third of them.
 
     Args:
-        dataset: a dataset of this package, or any sequence of dicts whose `image` is an array.
-        max_bytes: how much to keep, in bytes. A sample larger than this is given out, not kept.
+        dataset: A dataset of this package, or any sequence of dicts whose `image` is an array.
+        max_bytes: How much to keep, in bytes. A sample larger than this is given out, not kept.
 
     Attributes:
-        dataset: what is cached.
-        max_bytes: as given.
-        bbox_format: that of `dataset`; None where it has none.
-        classes: those of `dataset`; None where it has none.
-        hits: how many samples were given out from memory, by this process and those that it was forked from.
-        misses: how many had to be read.
-        kept_bytes: how much is kept.
+        dataset: What is cached.
+        max_bytes: As given.
+        bbox_format: That of `dataset`; None where it has none.
+        classes: Those of `dataset`; None where it has none.
+        hits: How many samples were given out from memory, by this process and those that it was forked from.
+        misses: How many had to be read.
+        kept_bytes: How much is kept.
 
     Raises:
-        ArgumentError: an argument breaks its constraint.
-        SampleError: on access, a sample is no dict with an array as `image`.
+        ArgumentError: An argument breaks its constraint.
+        SampleError: On access, a sample is not a dict with an array as `image`.
     """
 
     def __init__(self, dataset: Sequence[Mapping[str, Any]], max_bytes: int) -> None:
         if not is_sequence(dataset):
             raise ArgumentError(
-                f"dataset must be a sequence of samples (with __len__ and __getitem__), got {type(dataset).__name__}"
+                f"dataset must be a sequence of samples (with __len__ and __getitem__), got {type(dataset).__name__}: "
+                "give a dataset of this package, or a list of samples"
             )
         if isinstance(max_bytes, bool) or not isinstance(max_bytes, int) or max_bytes < 1:
             raise ArgumentError(
@@ -83,8 +84,8 @@ class CachedDataset(Sequence[dict[str, Any]]):
         """`cached[index]` with its image resized as it is going to be placed: what `MixUp` asks for.
 
         Args:
-            index: the sample's position.
-            fit: the canvas that the image is going to be placed on, and how.
+            index: The sample's position.
+            fit: The canvas that the image is going to be placed on, and how.
 
         Returns:
             The sample, whose annotations are those of the whole image, and height and width of the whole image.
@@ -138,7 +139,7 @@ class CachedDataset(Sequence[dict[str, Any]]):
         if not isinstance(image, np.ndarray) or image.ndim not in {2, 3} or image.size == 0:
             raise SampleError(
                 f"dataset[{index}] must be a dict whose 'image' is a non-empty array (H, W) or (H, W, C), got "
-                f"{type(sample).__name__ if image is None else type(image).__name__}"
+                f"{type(sample).__name__ if image is None else type(image).__name__}: read the image in its __getitem__"
             )
         whole = whole or (image.shape[0], image.shape[1])
         if fit is not None and image.dtype in _PIXELS:

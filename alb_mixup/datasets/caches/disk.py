@@ -20,6 +20,7 @@ from alb_mixup.errors import ArgumentError, CacheError, ImageReadError, StaleCac
 from alb_mixup.functional.fit import Fit
 
 _FIT_MODES = ("contain", "cover", "stretch")
+_NONE_YET = "none yet"
 _AT_ONCE = 64  # images that are decoded, but not yet written
 
 
@@ -39,7 +40,13 @@ class DiskCache(Sequence[dict[str, Any]]):
 
     **Stale** is a file that was made of other images (their names, sizes in bytes and times of modification are
     compared), of other stated sizes, or with other arguments: it is built anew, with a `StaleCacheWarning`.
-    Annotations are not in it.
+    Annotations are not in it. An image that is replaced by another of the same size in bytes, and given its time of
+    modification, is not noticed: remove the cache.
+
+    **Damaged** is a file whose count, sizes or total do not fit, which is found when it is opened, or an image whose
+    pixels are not those that were written, which is found when a process first uses it: a `CacheError` says so. A file
+    that another program cuts short, or writes to, while it is open is the user's doing: the system ends a process that
+    reads behind the end of a file (SIGBUS).
 
     **Arrays** of images are read-only: code that writes in place, or makes tensors that share their memory
     (`torch.from_numpy` warns; a write to such a tensor ends the process), needs `image.copy()`. An image that cannot
@@ -47,22 +54,30 @@ class DiskCache(Sequence[dict[str, Any]]):
     without the cache.
 
     Args:
-        dataset: a dataset of this package.
-        path: the file, in a folder that exists.
+        dataset: A dataset of this package.
+        path: The file, in a folder that exists.
         size: (height, width) that images are fitted to, in pixels; None: the whole images.
-        fit_mode: how, as `MixUp` has it: "contain", "cover" or "stretch".
+        fit_mode: How, as `MixUp` has it: "contain", "cover" or "stretch".
 
     Attributes:
-        dataset: what is cached.
-        path: as given, absolute.
-        size: as given.
-        fit_mode: as given.
-        bbox_format: that of `dataset`.
-        classes: those of `dataset`.
+        dataset: What is cached.
+        path: As given, absolute.
+        size: As given.
+        fit_mode: As given.
+        bbox_format: That of `dataset`.
+        classes: Those of `dataset`.
 
     Raises:
-        ArgumentError: an argument breaks its constraint.
-        CacheError: the file cannot be written (the disk is full), or something else is there.
+        ArgumentError: An argument breaks its constraint.
+        CacheError: The file cannot be written (the disk is full), is damaged, or something else is there.
+
+    Examples:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from alb_mixup import DiskCache, sample_dataset
+        >>> cache = DiskCache(sample_dataset(), Path(tempfile.mkdtemp()) / "blood.cache", size=(320, 320))
+        >>> cache[0]["image"].shape
+        (240, 320, 3)
     """
 
     def __init__(
@@ -72,12 +87,64 @@ class DiskCache(Sequence[dict[str, Any]]):
         size: Sequence[int] | None = None,
         fit_mode: str = "contain",
     ) -> None:
+        self._set(dataset, path, size, fit_mode)
+        if self._changed() is not None:
+            with one_at_a_time(self.path):
+                self._build()
+        self._file = self._open()
+
+    @classmethod
+    def opened(
+        cls,
+        dataset: DetectionDataset,
+        path: str | os.PathLike[str],
+        size: Sequence[int] | None = None,
+        fit_mode: str = "contain",
+    ) -> "DiskCache":
+        """Open a cache that has been built, and write nothing: what `from_spec` does, for a spec may be a stranger's.
+
+        Args:
+            dataset: As for `DiskCache`.
+            path: As for `DiskCache`.
+            size: As for `DiskCache`.
+            fit_mode: As for `DiskCache`.
+
+        Raises:
+            ArgumentError: An argument breaks its constraint.
+            CacheError: There is none, or it is damaged or stale.
+
+        Examples:
+            >>> import tempfile
+            >>> from pathlib import Path
+            >>> from alb_mixup import DiskCache, sample_dataset
+            >>> path = Path(tempfile.mkdtemp()) / "blood.cache"
+            >>> built = DiskCache(sample_dataset(), path, size=(64, 64))
+            >>> len(DiskCache.opened(sample_dataset(), path, size=(64, 64)))
+            14
+        """
+        cache = cls.__new__(cls)
+        cache._set(dataset, path, size, fit_mode)
+        changed = cache._changed()
+        if changed is not None:
+            found = "which is not there" if changed == _NONE_YET else f"which was made for other {changed}"
+            raise CacheError(
+                f"path must be a cache that is there, got {cache.path.as_posix()}, {found}: build it, by "
+                "DiskCache(...); what is read from a file never writes one"
+            )
+        cache._file = cache._open()
+        return cache
+
+    def _set(
+        self, dataset: DetectionDataset, path: str | os.PathLike[str], size: Sequence[int] | None, fit_mode: str
+    ) -> None:
         if not isinstance(dataset, DetectionDataset):
             raise ArgumentError(
                 f"dataset must be a dataset of this package, got {type(dataset).__name__}: CachedDataset takes any"
             )
         if fit_mode not in _FIT_MODES:
-            raise ArgumentError(f"fit_mode must be one of {', '.join(_FIT_MODES)}, got {fit_mode!r}")
+            raise ArgumentError(
+                f"fit_mode must be one of {', '.join(_FIT_MODES)}, got {fit_mode!r}: give the one that MixUp has"
+            )
         self.dataset = dataset
         self.path = absolute_path(path, "path", "a file")
         self.size = None if size is None else _checked_size(size)
@@ -89,16 +156,15 @@ class DiskCache(Sequence[dict[str, Any]]):
             "fit_mode": fit_mode,
             "images_sha256": _digest(dataset),
         }
-        if self._changed() is not None:
-            with one_at_a_time(self.path):
-                self._build()
-        self._file = self._open()
 
     def _open(self) -> CacheFile:
         file = CacheFile(self.path)
-        if any(file.header[key] != value for key, value in self._holds.items()):
+        if file.header["images"] != len(self) or any(
+            file.header.get(key) != value for key, value in self._holds.items()
+        ):
             raise CacheError(
-                f"the cache {self.path.as_posix()} was built for something else meanwhile: give each a path of its own"
+                f"path must be that of one cache, got {self.path.as_posix()}, which was built for something else "
+                "meanwhile: give each a path of its own"
             )
         return file
 
@@ -119,14 +185,14 @@ class DiskCache(Sequence[dict[str, Any]]):
         """The stored image with the annotations of the whole one: what `MixUp` asks for.
 
         Args:
-            index: the image's position.
-            fit: the canvas that the image is going to be placed on, and how.
+            index: The image's position.
+            fit: The canvas that the image is going to be placed on, and how.
 
         Returns:
             The sample, and height and width of the whole image.
 
         Raises:
-            ArgumentError: images were resized by another `fit_mode` than `fit` has.
+            ArgumentError: Images were resized by another `fit_mode` than `fit` has.
         """
         if self.size is not None and fit.mode != self.fit_mode:
             raise ArgumentError(
@@ -139,7 +205,7 @@ class DiskCache(Sequence[dict[str, Any]]):
         return Sample({"image": stored[0], **self.dataset.annotations(number)}, self.bbox_format), stored[1]
 
     def to_spec(self) -> dict[str, Any]:
-        """A small description in plain JSON types, from which `from_spec` opens the same, or builds it."""
+        """A small description in plain JSON types, from which `from_spec` opens the same; it builds none."""
         return {
             "dataset": "DiskCache",
             "of": self.dataset.to_spec(),
@@ -169,14 +235,16 @@ class DiskCache(Sequence[dict[str, Any]]):
         """Why the file must be built; None where it is as it should be."""
         header = read_header(self.path)
         if header is None:
-            return "none yet"
-        return ", ".join(key.partition("_sha")[0] for key, value in self._holds.items() if header[key] != value) or None
+            return _NONE_YET
+        if not header:
+            return "versions of alb_mixup"
+        return ", ".join(_name(key) for key, value in self._holds.items() if header.get(key) != value) or None
 
     def _build(self) -> None:
         changed = self._changed()
         if changed is None:  # another process has built it while this one waited
             return
-        if changed != "none yet":
+        if changed != _NONE_YET:
             message = f"the cache {self.path.as_posix()} is built anew: it was made for other {changed}"
             warn(message, StaleCacheWarning, stacklevel=3)
         unreadable: list[ImageReadError] = []
@@ -207,6 +275,10 @@ class DiskCache(Sequence[dict[str, Any]]):
         except ImageReadError as error:
             return error
         return fit.resize(image, whole), whole
+
+
+def _name(key: str) -> str:
+    return key.partition("_sha")[0]
 
 
 def _digest(dataset: DetectionDataset) -> str:
@@ -245,5 +317,5 @@ def _resized(
 def _checked_size(size: Any) -> tuple[int, int]:
     sides = tuple(size) if isinstance(size, Sequence) and not isinstance(size, str) else ()
     if len(sides) != 2 or not all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in sides):
-        raise ArgumentError(f"size must be (height, width) in pixels, or None, got {size!r}")
+        raise ArgumentError(f"size must be (height, width) in pixels, or None, got {size!r}: e.g. (640, 640)")
     return sides

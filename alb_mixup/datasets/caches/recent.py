@@ -1,4 +1,4 @@
-"""The samples that went by last."""
+"""The most recent samples."""
 
 from collections import deque
 from collections.abc import Mapping
@@ -29,18 +29,20 @@ class RecentSamples:
     that it gave; a read-only one (from `CachedDataset` or `DiskCache`) is kept without a copy. Pickles are empty.
 
     Args:
-        capacity: how many samples to keep.
+        capacity: How many samples to keep.
 
     Attributes:
-        capacity: as given.
+        capacity: As given.
 
     Raises:
-        ArgumentError: `capacity` is no whole number of at least 1.
+        ArgumentError: `capacity` is not a whole number of at least 1.
     """
 
     def __init__(self, capacity: int = 20) -> None:
         if isinstance(capacity, bool) or not isinstance(capacity, int) or capacity < 1:
-            raise ArgumentError(f"capacity must be a whole number of samples, at least 1, got {capacity!r}")
+            raise ArgumentError(
+                f"capacity must be a whole number of samples, at least 1, got {capacity!r}: RTMDet takes 20"
+            )
         self.capacity = capacity
         self._samples: deque[dict[str, Any]] = deque(maxlen=capacity)
 
