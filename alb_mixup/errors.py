@@ -67,3 +67,7 @@ class HardLabelsWarning(AlbMixUpWarning):
 
 class StaleCacheWarning(AlbMixUpWarning):
     """A cache file was made of other images or with other settings, and is built anew."""
+
+
+class MissingWeightsWarning(AlbMixUpWarning):
+    """A loss that reads the boxes' weights met training targets without any."""
