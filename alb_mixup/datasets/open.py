@@ -114,6 +114,12 @@ def sample_dataset() -> VocDataset:
     without a download; too few to train on.
 
     Source: BCCD, https://github.com/Shenggan/BCCD_Dataset at commit d272fb1, MIT, © 2017 shenggan.
+
+    Examples:
+        >>> from alb_mixup import sample_dataset
+        >>> dataset = sample_dataset()
+        >>> len(dataset), dataset.bbox_format, dataset.classes
+        (14, 'pascal_voc', ('Platelets', 'RBC', 'WBC'))
     """
     dataset = VocDataset(Path(__file__).parent / "sample", on_invalid="raise")
     dataset._spec = {"dataset": "sample"}  # no folder: the package lies elsewhere on the next machine

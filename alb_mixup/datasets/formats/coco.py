@@ -57,6 +57,14 @@ class CocoDataset(DetectionDataset):
 
     Sources:
         "Data format" on https://cocodataset.org.
+
+    Examples:
+        >>> import tempfile
+        >>> from alb_mixup import CocoDataset, generate, sample_dataset
+        >>> root = generate(sample_dataset(), tempfile.mkdtemp(), output_format="coco", progress=False)
+        >>> dataset = CocoDataset(root / "annotations.json")
+        >>> len(dataset), dataset.bbox_format
+        (14, 'coco')
     """
 
     bbox_format = "coco"

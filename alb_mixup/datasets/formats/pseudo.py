@@ -57,6 +57,17 @@ class PseudoLabelDataset(DetectionDataset):
 
     Sources:
         "Results format" on https://cocodataset.org.
+
+    Examples:
+        >>> from types import SimpleNamespace
+        >>> import numpy as np
+        >>> from alb_mixup import PseudoLabelDataset, sample_dataset
+        >>> found = SimpleNamespace(
+        ...     xyxy=np.array([[10, 20, 60, 90]]), class_id=np.array([0]), confidence=np.array([0.75])
+        ... )
+        >>> dataset = PseudoLabelDataset({sample_dataset().image_path(0): found}, classes=["RBC"])
+        >>> dataset[0]["labels"], dataset[0]["mixup_weight"]
+        (['RBC'], array([0.75], dtype=float32))
     """
 
     bbox_format = "coco"

@@ -60,6 +60,12 @@ class VocDataset(DetectionDataset):
 
     Sources:
         The VOC2012 development kit, section 8 (annotation files) and section 2 (`ImageSets`).
+
+    Examples:
+        >>> from alb_mixup import VocDataset, sample_dataset
+        >>> dataset = VocDataset(sample_dataset().root)
+        >>> len(dataset), dataset.bbox_format, dataset.classes
+        (14, 'pascal_voc', ('Platelets', 'RBC', 'WBC'))
     """
 
     def __init__(

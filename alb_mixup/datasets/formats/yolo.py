@@ -57,6 +57,14 @@ class YoloDataset(DetectionDataset):
 
     Sources:
         `check_det_dataset`, `img2label_paths` and `verify_image_label` of Ultralytics 8.
+
+    Examples:
+        >>> import tempfile
+        >>> from alb_mixup import YoloDataset, generate, sample_dataset
+        >>> root = generate(sample_dataset(), tempfile.mkdtemp(), output_format="yolo", progress=False)
+        >>> dataset = YoloDataset(root / "data.yaml", "train")
+        >>> len(dataset), dataset.bbox_format
+        (14, 'yolo')
     """
 
     bbox_format = "yolo"
