@@ -9,12 +9,9 @@ ROOT = HERE.parent
 sys.path[:0] = [str(ROOT), str(HERE)]
 
 import from_markdown  # noqa: E402
-from sphinx.ext.autodoc.mock import _MockObject  # noqa: E402
+import stand_ins  # noqa: E402
 
 import alb_mixup  # noqa: E402
-
-# What stands in for a framework's class must take part in annotations such as `torch.Tensor | None`.
-_MockObject.__or__ = _MockObject.__ror__ = lambda self, other: self
 
 project = "alb_mixup"
 author = "The alb_mixup developers"
@@ -40,13 +37,10 @@ nb_mime_priority_overrides = [  # a page has no kernel: the strip of mixes stand
 ]
 
 # Docstrings: Google style with a little Markdown. Frameworks need not be installed.
-autodoc_mock_imports = [
-    "torch", "torchvision", "transformers", "ultralytics", "rfdetr", "ray", "fsspec", "pyarrow", "pytorch_lightning",
-]  # fmt: skip
+stand_ins.stand_in_for("torch", "torchvision", "transformers", "ultralytics", "rfdetr", "ray", "fsspec", "pyarrow")
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
 autodoc_member_order = "bysource"
-autodoc_preserve_defaults = True
 python_maximum_signature_line_length = 88
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 
+_PLURAL = re.compile(r"((?<!`)`[^`]+`)(?=s\b)")  # "`Sample`s"
 _LINK = re.compile(r"(!?)\[([^\]]+)\]\((?!https?:|#|mailto:)([^)\s]+)\)")
 
 
@@ -46,7 +47,7 @@ def _rewritten(lines: list[str]) -> Iterator[str]:
             yield from _table(lines[number:end], indent)
             number = end - 1
         else:
-            yield line
+            yield _PLURAL.sub(r"\1\\ ", line)
         number += 1
 
 
