@@ -1,25 +1,31 @@
 """MixUp written a second time, from its specification alone: float64, fractions and plain loops.
 
-It shares no code with the package and calls no Albumentations. The one thing it borrows is `cv2.resize`, because
+It shares no code with the package. It borrows `A.Resize`, to ask where a point goes, and `cv2.resize`, because
 OpenCV is what defines "bilinear" here; where the resized pixels go, and what becomes of them, is worked out below.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+import albumentations as A
 import cv2
 import numpy as np
 
 FIT_MODES = ("contain", "cover", "stretch", "canvas")
 BBOX_FORMATS = ("pascal_voc", "coco", "yolo", "albumentations")
 
-# Where in its pixel a keypoint at whole numbers lies: AlbumentationsX resizes by the pixels' centres, 2.0.8 by corners.
-POINT_CENTRE = 0.5 if importlib.util.find_spec("albumentations.core.invocation") else 0.0
+
+def point_centre() -> float:
+    """Return where in its pixel a keypoint at whole numbers lies, which the installed Albumentations decides."""
+    resize = A.Compose([A.Resize(2, 2)], keypoint_params=A.KeypointParams("xy", remove_invisible=False))
+    return float(np.ravel(resize(image=np.zeros((1, 1, 3), np.uint8), keypoints=[[0.0, 0.0]])["keypoints"])[0])
+
+
+POINT_CENTRE = point_centre()
 
 
 class Placement(NamedTuple):

@@ -33,7 +33,7 @@ from alb_mixup._backend.streams import (
     seed_in_worker,
 )
 from alb_mixup._backend.tensors import without_tensors
-from alb_mixup._backend.transforms import MixTransform, only_printing, required_keys
+from alb_mixup._backend.transforms import MixTransform, only_printing
 
 __all__ = [
     "BBOX_FORMATS",
@@ -60,7 +60,6 @@ __all__ = [
     "refuse_instance_binding",
     "refuse_ultralytics",
     "renew_label_mappings",
-    "required_keys",
     "run_nested",
     "run_seeded",
     "seed_in_worker",

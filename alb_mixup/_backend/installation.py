@@ -61,6 +61,8 @@ check_installation(_found)
 check_version(metadata.version("albumentationsx") if "albumentationsx" in _found else None)
 
 import albumentations as A  # noqa: E402  (both at once may fail to import, with an error that explains nothing)
+import numpy as np  # noqa: E402
+from albumentations.augmentations.geometric.functional import keypoints_scale  # noqa: E402
 from albumentations.core.transforms_interface import BasicTransform  # noqa: E402
 
 Compose, from_dict, to_dict = A.Compose, A.from_dict, A.to_dict
@@ -68,8 +70,8 @@ Compose, from_dict, to_dict = A.Compose, A.from_dict, A.to_dict
 IS_X = hasattr(BasicTransform, "sample_parameters")
 """Whether it is AlbumentationsX."""
 
-PIXEL_CENTRE = 0.5 if IS_X else 0.0
-"""Where in its pixel a keypoint at whole numbers lies, to the installed resizing: in the middle, or at the corner."""
+PIXEL_CENTRE = float(keypoints_scale(np.zeros((1, 5), np.float32), 2.0, 2.0)[0, 0])
+"""Where in its pixel a keypoint at whole numbers lies, as the installed resizing has it: 0.5, its middle, or 0."""
 
 VERSION = f"{'albumentationsx' if IS_X else 'albumentations'} {A.__version__}"
 """Which of the two is installed."""

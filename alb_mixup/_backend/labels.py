@@ -162,7 +162,7 @@ def check_weights(known: Any, field: str) -> None:
         field: Their label field.
 
     Raises:
-        SampleError: The primary's weights are no floats.
+        SampleError: The primary's weights are not floats.
     """
     if known is None or (known.is_numerical and (known.dtype is None or known.dtype.kind == "f")):
         return

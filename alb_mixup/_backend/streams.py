@@ -90,7 +90,7 @@ class Place(NamedTuple):
 
 
 class WorkerStream:
-    """A stream of seeds for what is no transform: it repeats under a seed, and no two workers have the same.
+    """A stream of seeds for what is not a transform: it repeats under a seed, and no two workers have the same.
 
     Args:
         seed: None: another stream each time.

@@ -39,6 +39,10 @@ class _RecordTransform(A.DualTransform):  # type: ignore[misc, unused-ignore]
         """Apply a record to the targets of one sample; `drawn` is what `draw` made with it, None in a replay."""
         raise NotImplementedError
 
+    def sample_keys(self) -> list[str]:
+        """Name the keys of a call under which samples come."""
+        raise NotImplementedError
+
     def update_transform_params(self, params: dict[str, Any], *_: Any, **__: Any) -> dict[str, Any]:
         """Keep shapes, fill and interpolation out of the record: nothing there is drawn."""
         return params
@@ -80,6 +84,13 @@ if IS_X:
             sampling.applied_overrides["ratio_range"] = [record["ratio"], record["ratio"]]
             return A.SampledParams(params=record)
 
+        def get_tensor_metadata_keys(self) -> frozenset[str]:
+            """Have X give tensors under these keys as arrays.
+
+            Not by `targets_as_params`: X would warn that a replay may go wrong, which reads the samples again.
+            """
+            return frozenset(self.sample_keys())
+
         def get_applied_params(self) -> dict[str, Any]:
             """Return the last record, without X's envelope; empty where the transform was not applied."""
             return dict(super().get_applied_params().get("params", {}))
@@ -87,7 +98,7 @@ if IS_X:
 else:
 
     class MixTransform(_RecordTransform):  # type: ignore[no-redef]
-        """albumentations 2.0.8: it seeds every transform of a pipeline alike, and forked workers not at all."""
+        """Albumentations 2.0.8: it seeds every transform of a pipeline alike, and forked workers not at all."""
 
         _carried_rank: int | None = None
 
@@ -145,11 +156,6 @@ else:
             return self.rank
 
     _pipeline_rank = _PipelineRank()
-
-
-def required_keys(keys: list[str]) -> list[str]:
-    """Return what a transform must declare as `targets_as_params`: X gives tensors as arrays under declared keys."""
-    return keys if IS_X else []
 
 
 def running_processors() -> Mapping[str, Any]:

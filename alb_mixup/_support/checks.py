@@ -128,14 +128,14 @@ def are_finite(numbers: Any) -> bool:
     """Tell whether N > 0 numbers are all finite.
 
     Raises:
-        TypeError, ValueError: They are no numbers.
+        TypeError, ValueError: They are not numbers.
     """
     lowest, highest = extremes(np.asarray(numbers, np.float32))
     return -math.inf < lowest <= highest < math.inf
 
 
 def check_finite(name: str, weights: Any) -> None:
-    """Refuse weights that are no numbers, or not finite."""
+    """Refuse weights that are not numbers, or not finite."""
     try:
         finite = are_finite(weights)
     except (TypeError, ValueError) as error:

@@ -80,6 +80,9 @@ def add_reading(command: argparse.ArgumentParser) -> None:
     reading.add_argument("--layout", choices=("coco", "yolo", "voc"), help="where SRC looks like more than one")
     reading.add_argument("--images", metavar="FOLDER", help="where the images are, if not where the layout has them")
     reading.add_argument(
+        "--annotations", metavar="PATH", help="where the labels are: COCO's JSON file, or the folder of the others"
+    )
+    reading.add_argument(
         "--classes",
         metavar="NAMES",
         help="class names in their order: a text file with one on each line, or names separated by commas",

@@ -155,7 +155,7 @@ class _Mixes:
 def _open(arguments: argparse.Namespace) -> DetectionDataset:
     if arguments.src is not None:
         return open_source(arguments)
-    for option in ("split", "layout", "images", "classes"):
+    for option in ("split", "layout", "images", "annotations", "classes"):
         if getattr(arguments, option) is not None:
             raise ArgumentError(
                 f"--{option} must come with SRC, got {getattr(arguments, option)!r} alone: the images inside the "

@@ -27,6 +27,7 @@ def open_source(arguments: argparse.Namespace) -> DetectionDataset:
             arguments.split,
             layout=arguments.layout,
             images=arguments.images,
+            annotations=arguments.annotations,
             classes=_classes(arguments.classes),
             on_invalid=arguments.on_invalid,
             keep_difficult=arguments.keep_difficult,

@@ -5,9 +5,9 @@ import re
 # Arguments that the shell calls something else than `--their-name`.
 _OTHERS = {"path": "SRC", "root": "SRC", "dataset": "SRC", "destination": "DST", "output_format": "--format"}
 _OPTIONS = (
-    "split", "layout", "images", "classes", "on_invalid", "keep_difficult", "alpha", "ratio_range", "min_weight",
-    "fit_mode", "seed", "multiplier", "workers", "image_format", "quality", "drop_weights", "val", "on_unreadable",
-    "address",
+    "split", "layout", "images", "annotations", "classes", "on_invalid", "keep_difficult", "alpha", "ratio_range",
+    "min_weight", "fit_mode", "seed", "multiplier", "workers", "image_format", "quality", "drop_weights", "val",
+    "on_unreadable", "address",
 )  # fmt: skip
 _NAMES = "|".join((*_OTHERS, *_OPTIONS))
 _SUBJECT = re.compile(rf"^({_NAMES})(?= must )")

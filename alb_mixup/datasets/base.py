@@ -240,6 +240,15 @@ def absolute_path(path: str | os.PathLike[str], argument: str = "root", of: str 
     return Path(os.path.abspath(path))
 
 
+def is_text(name: str) -> bool:
+    """Tell whether a name can be written to a file: JSON and YAML can name half of a surrogate pair, which cannot."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def checked_classes(classes: Sequence[str] | None) -> tuple[str, ...] | None:
     """Return the user's class names as a tuple, or None where the data is to say.
 
@@ -249,7 +258,7 @@ def checked_classes(classes: Sequence[str] | None) -> tuple[str, ...] | None:
     if classes is None:
         return None
     names = () if isinstance(classes, str) else tuple(classes)
-    if not names or len(set(names)) < len(names) or not all(isinstance(name, str) for name in names):
+    if not names or not all(isinstance(name, str) and is_text(name) for name in names) or len(set(names)) < len(names):
         raise ArgumentError(
             f"classes must be a sequence of different class names, or None, got {classes!r}: name each once"
         )

@@ -12,13 +12,12 @@ from alb_mixup.datasets.base import DetectionDataset, absolute_path
 from alb_mixup.datasets.formats.coco import CocoDataset
 from alb_mixup.datasets.formats.coco_folder import coco_files
 from alb_mixup.datasets.formats.listing import (
+    Tree,
     chosen_split,
     files_with,
-    folders_in,
     is_split,
     named_folder,
     names_in,
-    names_or_none,
     split_names,
 )
 from alb_mixup.datasets.formats.voc import VocDataset
@@ -74,7 +73,10 @@ def open_dataset(
         AnnotationError: An annotation is invalid and `on_invalid` is `"raise"`.
 
     Examples:
-        >>> open_dataset("path/to/export", "train", on_invalid="clip")  # doctest: +SKIP
+        >>> from alb_mixup import open_dataset, sample_dataset
+        >>> open_dataset(sample_dataset().root).invalid
+        ()
+        >>> open_dataset("roboflow-export", "valid", on_invalid="clip")  # doctest: +SKIP
     """
     source = absolute_path(path, "path", "a dataset")
     if layout is not None:
@@ -82,7 +84,8 @@ def open_dataset(
     if not os.path.exists(source):
         state = "is a link to nothing" if os.path.lexists(source) else "does not exist"
         raise DatasetError(f"path must be a dataset, got {source.as_posix()}, which {state}: correct the path")
-    source, kind, splits = _resolve(source, split, layout)
+    tree = Tree()
+    source, kind, splits = _resolve(source, split, layout, tree)
     if splits:
         split = None  # the folder of one split
     if keep_difficult and kind != "voc":
@@ -100,7 +103,7 @@ def open_dataset(
         )
         yolo.splits = splits or yolo.splits
         return yolo
-    file, of_files = _coco_file(source, split, annotations)
+    file, of_files = _coco_file(source, split, annotations, tree)
     folder = None if images is None else named_folder(images, file.parent if source.is_file() else source, "images")
     coco = CocoDataset(file, folder, classes=classes, on_invalid=on_invalid)
     coco.splits = splits or of_files
@@ -117,21 +120,22 @@ def sample_dataset() -> VocDataset:
 
     Examples:
         >>> from alb_mixup import sample_dataset
-        >>> dataset = sample_dataset()
-        >>> len(dataset), dataset.bbox_format, dataset.classes
-        (14, 'pascal_voc', ('Platelets', 'RBC', 'WBC'))
+        >>> sample_dataset()[0]["image"].shape
+        (480, 640, 3)
     """
     dataset = VocDataset(Path(__file__).parent / "sample", on_invalid="raise")
     dataset._spec = {"dataset": "sample"}  # no folder: the package lies elsewhere on the next machine
     return dataset
 
 
-def _resolve(source: Path, split: str | None, layout: Layout | None) -> tuple[Path, Layout, tuple[str, ...]]:
+def _resolve(
+    source: Path, split: str | None, layout: Layout | None, tree: Tree
+) -> tuple[Path, Layout, tuple[str, ...]]:
     """The file or folder to open, its layout, and the splits where it is the folder of one of them."""
     if not os.path.isdir(source):
         return source, layout or _layout_of_file(source), ()
     names_in(source, "path")  # or an error that says why not
-    found = _layouts(source)
+    found = _layouts(source, tree)
     if layout is not None and (layout in found or not found):
         return source, layout, ()
     if len(found) == 1:
@@ -141,7 +145,7 @@ def _resolve(source: Path, split: str | None, layout: Layout | None) -> tuple[Pa
             f"path must be a dataset of one layout, got {source.as_posix()}, which looks like more than one: "
             f"{', '.join(_TITLES[each] for each in found)}: choose with layout= one of {', '.join(found)}"
         )
-    below = _datasets_below(source)
+    below = _datasets_below(source, tree)
     if below and all(is_split(name) for name in below):
         chosen = chosen_split(split, tuple(below), source) or ""
         return source / chosen, below[chosen], tuple(below)
@@ -151,13 +155,12 @@ def _resolve(source: Path, split: str | None, layout: Layout | None) -> tuple[Pa
     raise _unknown(source, below)
 
 
-def _layouts(source: Path) -> list[Layout]:
+def _layouts(source: Path, tree: Tree) -> list[Layout]:
     """Each layout that a folder looks like."""
-    names = names_or_none(source)
     looks: dict[Layout, bool] = {
-        "voc": looks_like_voc(source, names),
-        "yolo": looks_like_yolo(source, names),
-        "coco": bool(coco_files(source, names)),
+        "voc": looks_like_voc(source, tree),
+        "yolo": looks_like_yolo(source, tree),
+        "coco": bool(coco_files(source, tree)),
     }
     return [layout for layout, does in looks.items() if does]
 
@@ -182,16 +185,16 @@ def _layout_of_file(source: Path) -> Layout:
     return "yolo"
 
 
-def _datasets_below(source: Path) -> dict[str, Layout]:
+def _datasets_below(source: Path, tree: Tree) -> dict[str, Layout]:
     """The datasets in a folder's folders, or else in theirs, by their paths; those of two layouts are none."""
-    names = folders_in(source, names_in(source, "path"))[:_MOST_FOLDERS]
+    names = tree.folders(source)[:_MOST_FOLDERS]
     for paths in (
         names,
-        [f"{name}/{inner}" for name in names for inner in folders_in(source / name, names_or_none(source / name))],
+        [f"{name}/{inner}" for name in names for inner in tree.folders(source / name)],
     ):
         found = {}
         for path in paths[:_MOST_FOLDERS]:
-            layouts = _layouts(source / path)
+            layouts = _layouts(source / path, tree)
             if layouts:
                 found[path] = layouts[0]
         if found:
@@ -217,7 +220,7 @@ def _unknown(source: Path, below: dict[str, Layout]) -> DatasetError:
 
 
 def _coco_file(
-    source: Path, split: str | None, annotations: str | os.PathLike[str] | None
+    source: Path, split: str | None, annotations: str | os.PathLike[str] | None, tree: Tree
 ) -> tuple[Path, tuple[str, ...]]:
     """The annotation file of a split, and the splits that there are."""
     if annotations is not None:
@@ -228,7 +231,7 @@ def _coco_file(
         if split is not None and split not in names:
             chosen_split(split, names, source)
         return source, names[-1:]
-    files = coco_files(source, names_in(source, "path"))
+    files = coco_files(source, tree)
     if not files:
         raise DatasetError(
             f"annotations must be a COCO JSON file, got none in {source.as_posix()}: name it with annotations="

@@ -88,7 +88,8 @@ class Mixer:
         variant, row = divmod(number, len(dataset))
         seed = int(np.random.SeedSequence((plan.seed, row, variant)).generate_state(1, np.uint64)[0])
         sample = {key: value for key, value in self._dataset[row].items() if key in _TARGETS}
-        mixed = _backend.run_seeded(self._pipeline, sample, seed)
+        # the index, so that another image is drawn; with itself mixed, an image has every box twice
+        mixed = _backend.run_seeded(self._pipeline, sample | {"mixup_index": row}, seed)
         drawn = self._mixup.get_applied_params()
         hw = mixed["image"].shape[:2]
         record: dict[str, Any] = {

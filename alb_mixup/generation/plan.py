@@ -28,8 +28,8 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 class Plan:
     """All that decides a mixed set: output `number` depends on this and nothing else, whoever makes it, and when.
 
-    Its primary is image `number % len(dataset)`; its partner and λ come from a stream of its own, seeded with
-    (seed, image, number // len(dataset)).
+    Its primary is image `number % len(dataset)`; its partner, another image, and λ come from a stream of its own,
+    seeded with (seed, image, number // len(dataset)).
 
     Attributes:
         dataset: What is mixed, with itself.

@@ -14,7 +14,14 @@ from alb_mixup._support import checks
 from alb_mixup._support.progress import progress_bar
 from alb_mixup.datasets import DetectionDataset
 from alb_mixup.datasets.annotations.shared import remove_abandoned
-from alb_mixup.errors import AlbMixUpError, ArgumentError, HardLabelsWarning, ImageReadError, OutputError, UnreadableImageWarning
+from alb_mixup.errors import (
+    AlbMixUpError,
+    ArgumentError,
+    HardLabelsWarning,
+    ImageReadError,
+    OutputError,
+    UnreadableImageWarning,
+)
 from alb_mixup.generation.destination import FINISHED, JOURNAL, PLAN, Destination, Folder
 from alb_mixup.generation.journal import Journal, encode
 from alb_mixup.generation.layouts import Layout

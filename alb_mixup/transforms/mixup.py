@@ -104,8 +104,9 @@ class MixUp(_backend.MixTransform):
         index_fields: Label fields, of boxes or keypoints, whose values are positions of boxes in their own sample, such
             as the `keypoint_boxes` of `CocoDataset`. In a mix they point to the same boxes, -1 to none. A field of
             boxes numbers them, so that it tells where their masks are after a crop has dropped some.
-        index_key: Key under which a call may say the primary's own index in the reference: then another sample is
-            drawn. MixUp cannot know by itself that the primary is one of them; `TransformedDataset` tells it.
+        index_key: Key under which a call may say the primary's own index in the reference, or a list of pairs, datasets
+            that the primary is of and its index in each: then another sample is drawn. MixUp cannot know by itself
+            that the primary is one of its samples; `TransformedDataset` tells it.
         p: Probability of applying the transform.
 
     Targets:
@@ -197,10 +198,9 @@ class MixUp(_backend.MixTransform):
         self._warned_of_fill = False
         self._available_keys |= {self.metadata_key, self.index_key}  # so that A.Compose(strict=True) lets them pass
 
-    @property
-    def targets_as_params(self) -> list[str]:
-        """What a call must bring besides its targets: the samples, where none are held."""
-        return _backend.required_keys([] if self._held.samples is not None else [self.metadata_key])
+    def sample_keys(self) -> list[str]:
+        """Name the key of the samples that come with a call, where none are held."""
+        return [] if self._held.samples is not None else [self.metadata_key]
 
     # Drawing
 
@@ -255,7 +255,7 @@ class MixUp(_backend.MixTransform):
         primary = Primary(data, self._additional_targets)
         primary.check_targets({kind: self.get_processor(kind) for kind in ROW_TARGETS})
         if record["reference_index"] is None:
-            return data
+            return data | {key: np.ascontiguousarray(data[key]) for key in primary.keys("image", "mask")}
         partner = self._held.partner(primary, self._fit(primary), record, drawn)
         mix = _Mix(float(record["ratio"]), *place(primary.hw, partner.hw, self.fit_mode), partner)
         # Rows first: an image goes through the processor's cache and leaves nothing else there (same place)

@@ -21,7 +21,7 @@ class Numbering:
     Args:
         boxes: (N, D) rows of the boxes.
         columns: Place of each index field among the columns of `boxes`, by its name; the first one numbers the boxes.
-        kept: bool (N,), which of the boxes the mix keeps; None: all.
+        kept: Which of the boxes the mix keeps, bool (N,); None: all.
         points: Rows of points, (P, D), after the places of their index fields.
         masks: How many instance masks the image has; None: none that could belong to boxes.
         where: What messages call the image.

@@ -34,7 +34,7 @@ class Primary:
         """(height, width) of the image, in pixels.
 
         Raises:
-            SampleError: There is no image.
+            SampleError: No image came.
         """
         for key, kind in self.kinds.items():
             if kind in {"image", "images"}:

@@ -25,7 +25,7 @@ class Rows(NamedTuple):
         primary: (N, D) rows of the primary.
         partner: (M, D) rows of the partner, as the pipeline holds the primary's.
         source: The partner's own rows, before Albumentations dropped any.
-        kept: bool, which of those are left in `partner`; None: all.
+        kept: Which of those are left in `partner`, bool; None: all.
     """
 
     target: "RowTarget"

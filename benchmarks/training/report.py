@@ -60,10 +60,12 @@ class Contrast(NamedTuple):
     def line(self, complete):
         """Return a row of a table; a verdict only where no row of the design is missing."""
         (low, high), (from_, to) = self.interval(), self.bootstrap()
+        verdict = self.verdict() if complete else "interim"
         ways = f"{(self.differences > 0).sum()} : {(self.differences < 0).sum()}"
+        verdict = self.verdict() if complete else "interim"
         return (
             f"| {self.arms[0]} − {self.arms[1]} | {len(self.differences)} | {self.differences.mean():+.4f} | "
-            f"{low:+.4f} to {high:+.4f} | {from_:+.4f} to {to:+.4f} | {ways} | {self.verdict() if complete else 'interim'} |"
+            f"{low:+.4f} to {high:+.4f} | {from_:+.4f} to {to:+.4f} | {ways} | {verdict} |"
         )
 
 

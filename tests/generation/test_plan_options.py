@@ -1,5 +1,6 @@
 """What a plan says beside pairs and layouts: hard labels, validation images, images that cannot be read."""
 
+import copy
 import csv
 import warnings
 
@@ -37,6 +38,22 @@ def test_ratio_range_and_min_weight_reach_every_mix(source, tmp_path):
     assert weights.min() >= 0.5
     with pytest.raises(OutputError, match=r"ratio_range=\[0\.2, 0\.3\] \(now None\)"):
         generate(source, root, multiplier=5, min_weight=0.5, progress=False)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_no_image_is_mixed_with_itself_where_there_is_another(workers, source, tmp_path):
+    rows = table(generate(source, tmp_path / "m", multiplier=10, workers=workers, progress=False) / "manifest.csv")
+    assert len(rows) == 40
+    assert all(row["primary"] != row["partner"] for row in rows)
+    assert {row["partner"] for row in rows} == {f"{number}.png" for number in range(4)}
+    (alone,) = table(generate(one_image(source), tmp_path / "one", progress=False) / "manifest.csv")
+    assert alone["primary"] == alone["partner"]
+
+
+def one_image(source):
+    single = copy.copy(source)
+    single._images = source._images[:1]
+    return single
 
 
 def test_val_stands_in_the_data_yaml(source, tmp_path, monkeypatch):

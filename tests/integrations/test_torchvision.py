@@ -67,9 +67,9 @@ def test_training(build, rule):
     """Through the front door: a loader of mixed samples, the model's own losses, an optimizer."""
     torch.manual_seed(0)
     dataset, model = sample_dataset(), build().train()
-    mixer = pipeline(MixUp(dataset, p=1.0), A.Resize(96, 96), A.HorizontalFlip(p=0.5), seed=3)
-    masked = build is models.mask_rcnn
-    samples = TransformedDataset([boxes_as_masks(sample) if masked else sample for sample in dataset], mixer)
+    given = [boxes_as_masks(sample) for sample in dataset] if build is models.mask_rcnn else dataset
+    mixer = pipeline(MixUp(given, p=1.0), A.Resize(96, 96), A.HorizontalFlip(p=0.5), seed=3)
+    samples = TransformedDataset(given, mixer)
     weight_loss(model, rule=rule)
     optimizer = torch.optim.Adam(model.parameters(), 1e-3)
     totals = []
@@ -126,10 +126,10 @@ def test_model_can_be_pickled():
 
 
 def test_other_models_are_refused(monkeypatch):
-    with pytest.raises(ArgumentError, match="must not be SSD.*RetinaNet or FCOS.*ratio_range"):
+    with pytest.raises(ArgumentError, match=r"must not be SSD.*RetinaNet or FCOS.*ratio_range"):
         weight_loss(models.ssd())
-    with pytest.raises(ArgumentError, match="must have torchvision's own heads of Faster.*got Identity with NoneType"):
+    with pytest.raises(ArgumentError, match=r"must have torchvision's own heads of Faster.*got Identity with NoneType"):
         weight_loss(torch.nn.Identity())
     monkeypatch.setattr(integration.RoIHeads, "forward", lambda self: None)
-    with pytest.raises(InstallationError, match="uses .*rcnn_loss"):
+    with pytest.raises(InstallationError, match=r"uses .*rcnn_loss"):
         weight_loss(models.faster_rcnn())

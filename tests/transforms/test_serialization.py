@@ -3,7 +3,6 @@
 import copy
 import json
 import pickle
-import warnings
 
 import albumentations as A
 import numpy as np
@@ -220,9 +219,7 @@ def test_applied_transforms_in_the_output_hold_no_pixels():
 
 def replaying(*transforms, seed=2):
     params = A.BboxParams("pascal_voc", label_fields=list(LABEL_FIELDS))
-    with warnings.catch_warnings():  # AlbumentationsX warns where samples come with the call, as of its own Mosaic
-        warnings.filterwarnings("ignore", message=".*params depend on targets")
-        mixer = A.ReplayCompose(list(transforms), bbox_params=params)
+    mixer = A.ReplayCompose(list(transforms), bbox_params=params)
     mixer.set_random_seed(seed)
     return mixer
 

@@ -57,6 +57,8 @@ class CachedDataset(Sequence[dict[str, Any]]):
         >>> mixup = MixUp(cached, p=0.5)
     """
 
+    is_cache = True  # of `dataset`, whose samples have the same positions
+
     def __init__(self, dataset: Sequence[Mapping[str, Any]], max_bytes: int) -> None:
         if not is_sequence(dataset):
             raise ArgumentError(

@@ -8,32 +8,34 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from alb_mixup._support.regular import open_regular
-from alb_mixup.datasets.formats.listing import Listing, files_with, folders_in, named_folder, names_or_none, split_names
+from alb_mixup.datasets.formats.listing import Listing, Tree, files_with, named_folder, split_names
 from alb_mixup.errors import DatasetError
 
 COCO_KEYS = ("images", "annotations", "categories")
 _TRIED = 20  # so many images are looked for in each place, for a few may be missing
 _LARGEST = 32  # JSON files that are looked into, for a folder may have one for each image
 _SMALL = 2**16  # bytes that are parsed whole
+_TELLING = {b"images", b"categories"}  # which captions, results and others lack
+_CATEGORIES = re.compile(rb'"categories"\s*:\s*\[')
 _LIST = re.compile(rb'"(images|annotations|categories)"\s*:\s*\[')
 
 
-def coco_files(root: Path, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+def coco_files(root: Path, tree: Tree) -> dict[str, tuple[str, ...]]:
     """Find the COCO annotation files of a folder, by what they say.
 
     Args:
         root: The folder.
-        names: What it holds.
+        tree: Lists folders.
 
     Returns:
         Paths below the root, sorted, of the files in it, in its folder `annotations`, and of each
         `_annotations.coco.json` in a folder below; to what their split may be called, empty where they do not say.
     """
-    found = [name for name in files_with(names, (".json",)) if not name.startswith("_annotations.")]
-    found += [name for name in names if name.lower() == "_annotations.coco.json"]
-    for folder in folders_in(root, names):
+    found = [name for name in files_with(tree.names(root), (".json",)) if not name.startswith("_annotations.")]
+    found += [name for name in tree.names(root) if name.lower() == "_annotations.coco.json"]
+    for folder in tree.folders(root):
         is_annotations = folder.lower().startswith("annotation")
-        inner = names_or_none(root / folder)
+        inner = tree.names(root / folder) if tree.has(root / folder, (".json",)) else []
         found += [
             f"{folder}/{name}"
             for name in files_with(inner, (".json",))
@@ -68,7 +70,7 @@ def says_coco(path: Path) -> bool:
                     return True
                 # The lists begin near the file's ends in what all tools write; only then is nothing in between read.
                 near = {match[1] for part in (mapped[:_SMALL], mapped[-_SMALL:]) for match in _LIST.finditer(part)}
-                return len(near) == len(COCO_KEYS) or len({match[1] for match in _LIST.finditer(mapped)}) >= 2
+                return near >= _TELLING or _CATEGORIES.search(mapped) is not None
     except (OSError, ValueError):
         return False
 

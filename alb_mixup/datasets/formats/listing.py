@@ -5,7 +5,6 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from alb_mixup.datasets.images.decode import IMAGE_SUFFIXES
 from alb_mixup.errors import DatasetError
 
 _SPLIT_WORDS = frozenset(
@@ -25,10 +24,11 @@ class Listing:
         return name in self.names(folder)
 
     def names(self, folder: str) -> frozenset[str]:
-        """Return the names in a folder below the root, POSIX; none where there is no such folder."""
+        """Return the names in a folder below the root, POSIX; none where there is no such folder, or it leads out."""
         if folder not in self._names:
             try:
-                self._names[folder] = frozenset(os.listdir(self.root / folder))
+                leads_out = os.path.isabs(folder) or os.path.splitdrive(folder)[0] or ".." in folder.split("/")
+                self._names[folder] = frozenset() if leads_out else frozenset(os.listdir(self.root / folder))
             except (OSError, ValueError):
                 self._names[folder] = frozenset()
         return self._names[folder]
@@ -51,24 +51,47 @@ def names_in(folder: Path, argument: str) -> list[str]:
         ) from error
 
 
-def names_or_none(folder: Path) -> list[str]:
-    """Return the names in a folder, sorted; none where it cannot be listed."""
-    try:
-        return sorted(os.listdir(folder))
-    except (OSError, ValueError):
-        return []
+class Tree:
+    """What there is in folders, each listed once: their names, which of them are folders, and their suffixes."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, tuple[list[str], list[str]]] = {}
+        self._suffixes: dict[str, frozenset[str]] = {}
+
+    def names(self, folder: Path) -> list[str]:
+        """Return the names in a folder, sorted; none where it cannot be listed."""
+        return self._listed(folder)[0]
+
+    def folders(self, folder: Path) -> list[str]:
+        """Return which of them are folders, those that are not hidden."""
+        return self._listed(folder)[1]
+
+    def has(self, folder: Path, suffixes: Sequence[str]) -> bool:
+        """Tell whether any of them ends in one of these suffixes, in any case."""
+        key = str(folder)
+        if key not in self._suffixes:
+            found = {name[name.rfind(".") :] for name in self.names(folder) if "." in name[1:] and name[0] != "."}
+            self._suffixes[key] = frozenset(map(str.lower, found))
+        return not self._suffixes[key].isdisjoint(suffixes)
+
+    def _listed(self, folder: Path) -> tuple[list[str], list[str]]:
+        key = str(folder)
+        if key not in self._seen:
+            try:
+                with os.scandir(key) as entries:
+                    found = list(entries)
+                folders = sorted(entry.name for entry in found if entry.is_dir() and not entry.name.startswith("."))
+                self._seen[key] = sorted(entry.name for entry in found), folders
+            except (OSError, ValueError):
+                self._seen[key] = [], []
+        return self._seen[key]
 
 
-def folders_in(folder: Path, names: Sequence[str]) -> list[str]:
-    """Return which of the names in a folder are visible folders."""
-    return [name for name in names if not name.startswith(".") and os.path.isdir(folder / name)]
-
-
-def files_with(names: Iterable[str], suffixes: Sequence[str]) -> Iterator[str]:
+def files_with(names: Iterable[str], suffixes: tuple[str, ...]) -> Iterator[str]:
     """Yield which names end in one of these suffixes, in any case, as they come."""
     for name in names:
         # "._a.xml" is what macOS leaves beside "a.xml" on foreign disks
-        if os.path.splitext(name)[1].lower() in suffixes and not name.startswith("."):
+        if name.lower().endswith(suffixes) and not name.startswith("."):
             yield name
 
 
@@ -111,8 +134,9 @@ def split_names(file: PurePosixPath) -> tuple[str, ...]:
     Returns:
         The names, the longer first; empty where it names none.
     """
+    is_roboflow = file.name.lower() == "_annotations.coco.json"  # the only ones that their folder names
     last, first = file.stem.rpartition("_")[2], file.stem.partition("_")[0]
-    for name in (last, first, file.parent.name):
+    for name in (file.parent.name,) if is_roboflow else (last, first):
         if is_split(name):
             return tuple(dict.fromkeys((name, name.rstrip("0123456789"))))
     return ()
@@ -138,8 +162,3 @@ def chosen_split(split: str | None, splits: Sequence[str], where: Path) -> str |
     known = f"one of {', '.join(splits)}" if splits else "None"
     hint = "choose one" if splits else "leave it out, no split has a name there"
     raise DatasetError(f"split must be {known}, got {split!r} for {where.as_posix()}: {hint}")
-
-
-def has_images(names: Iterable[str]) -> bool:
-    """Tell whether any of these names is that of an image."""
-    return next(files_with(names, IMAGE_SUFFIXES), None) is not None

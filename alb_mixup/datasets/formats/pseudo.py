@@ -55,19 +55,13 @@ class PseudoLabelDataset(DetectionDataset):
         DatasetError: No such file or folder, no such JSON, or none of the images is found.
         AnnotationError: A prediction is invalid and `on_invalid` is `"raise"`.
 
-    Sources:
+    Source:
         "Results format" on https://cocodataset.org.
 
     Examples:
-        >>> from types import SimpleNamespace
-        >>> import numpy as np
-        >>> from alb_mixup import PseudoLabelDataset, sample_dataset
-        >>> found = SimpleNamespace(
-        ...     xyxy=np.array([[10, 20, 60, 90]]), class_id=np.array([0]), confidence=np.array([0.75])
-        ... )
-        >>> dataset = PseudoLabelDataset({sample_dataset().image_path(0): found}, classes=["RBC"])
-        >>> dataset[0]["labels"], dataset[0]["mixup_weight"]
-        (['RBC'], array([0.75], dtype=float32))
+        >>> pseudo = PseudoLabelDataset("predictions.json", "instances_val2017.json", min_score=0.5)  # doctest: +SKIP
+        >>> pseudo[0]["mixup_weight"]  # doctest: +SKIP
+        array([0.91, 0.55], dtype=float32)
     """
 
     bbox_format = "coco"

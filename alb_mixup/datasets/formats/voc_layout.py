@@ -1,20 +1,18 @@
 """The folders of a Pascal VOC dataset: where its annotations, its images and its splits are."""
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from alb_mixup._support.regular import open_regular, read_text
 from alb_mixup.datasets.formats.listing import (
+    Tree,
     by_stem,
     chosen_split,
     files_with,
-    folders_in,
     is_split,
     named_folder,
     names_in,
-    names_or_none,
 )
 from alb_mixup.datasets.images.decode import IMAGE_SUFFIXES
 from alb_mixup.errors import DatasetError
@@ -91,7 +89,7 @@ class VocLayout:
 
         Nothing but the last folder's name is looked at: the folder itself is always this dataset's.
         """
-        for text in (name, name.split(maxsplit=1)[0]):
+        for text in (name, *name.split(maxsplit=1)[:1]):
             path = PurePosixPath(text.replace("\\", "/"))
             suffix = path.suffix.lower()
             stem = path.stem if suffix in (*_XML, *IMAGE_SUFFIXES) else path.name
@@ -119,11 +117,12 @@ def read_layout(
     Raises:
         DatasetError: A folder is missing, or there is no such split.
     """
-    names = names_in(root, "root")
+    names_in(root, "root")  # or an error that says why not
+    tree = Tree()
     if images is None and annotations is None:
-        found = _find(root, names)
+        found = _find(root, tree)
         if found is None:
-            found = _of_split(root, names, split)
+            found = _of_split(root, tree, split)
         if found is None:
             raise DatasetError(
                 f"root must hold XML files, in Annotations/ or beside the images, got {root.as_posix()} without any: "
@@ -132,20 +131,20 @@ def read_layout(
         return found
     xml_folder = None if annotations is None else named_folder(annotations, root, "annotations")
     image_folder = None if images is None else named_folder(images, root, "images")
-    return _of_folders(root, names, xml_folder, image_folder)
+    return _of_folders(root, tree, xml_folder, image_folder)
 
 
-def looks_like_voc(root: Path, names: Sequence[str]) -> bool:
+def looks_like_voc(root: Path, tree: Tree) -> bool:
     """Tell whether a folder holds, in one of the usual places, XML files that are Pascal VOC annotations."""
-    folder = _xml_folder(root, names)
+    folder = _xml_folder(root, tree)
     if folder is None:
-        return any(looks_like_voc(root / name, names_in(root / name, "root")) for name in _split_folders(root, names))
-    files = list(files_with(names_or_none(root / folder), _XML))[:_TRIED]
+        return any(looks_like_voc(root / name, tree) for name in _split_folders(root, tree))
+    files = list(files_with(tree.names(root / folder), _XML))[:_TRIED]
     return folder.lower() == "annotations" or any(_is_annotation(root / folder / name) for name in files)
 
 
-def _split_folders(root: Path, names: Sequence[str]) -> list[str]:
-    return [name for name in folders_in(root, names) if is_split(name)]
+def _split_folders(root: Path, tree: Tree) -> list[str]:
+    return [name for name in tree.folders(root) if is_split(name)]
 
 
 def _is_annotation(path: Path) -> bool:
@@ -157,49 +156,44 @@ def _is_annotation(path: Path) -> bool:
     return b"<annotation>" in begin or b"<annotation " in begin
 
 
-def _xml_folder(root: Path, names: Sequence[str]) -> str | None:
+def _xml_folder(root: Path, tree: Tree) -> str | None:
     """The folder that holds the XML files, below the root, by its name first and by what is in it last."""
-    folders = folders_in(root, names)
+    folders = tree.folders(root)
     by_name = {name.lower(): name for name in folders}
     known = [by_name.get(name, name) for name in _XML_FOLDERS if name in by_name or not name]
     for folder in (*known, *(name for name in folders if name not in known and not is_split(name))):
-        listed = names if not folder else names_or_none(root / folder)
-        if next(files_with(listed, _XML), None) is not None:
+        if tree.has(root / folder, _XML):
             return folder
     return None
 
 
-def _find(root: Path, names: Sequence[str]) -> VocLayout | None:
-    folder = _xml_folder(root, names)
-    return None if folder is None else _of_folders(root, names, root / folder, None)
+def _find(root: Path, tree: Tree) -> VocLayout | None:
+    folder = _xml_folder(root, tree)
+    return None if folder is None else _of_folders(root, tree, root / folder, None)
 
 
-def _of_split(root: Path, names: Sequence[str], split: str | None) -> VocLayout | None:
+def _of_split(root: Path, tree: Tree, split: str | None) -> VocLayout | None:
     """The layout of one of the folders `train`, `valid`, ... that are each a dataset, as Roboflow writes them."""
-    layouts = {}
-    for name in _split_folders(root, names):
-        inner = names_or_none(root / name)
-        if _xml_folder(root / name, inner) is not None:
-            layouts[name] = inner
-    if not layouts:
+    splits = tuple(name for name in _split_folders(root, tree) if _xml_folder(root / name, tree) is not None)
+    if not splits:
         return None
-    chosen = chosen_split(split, tuple(layouts), root) or next(iter(layouts))
+    chosen = chosen_split(split, splits, root) or splits[0]
     folder = root / chosen
-    found = _of_folders(folder, layouts[chosen], folder / (_xml_folder(folder, layouts[chosen]) or ""), None)
+    found = _of_folders(folder, tree, folder / (_xml_folder(folder, tree) or ""), None)
     return replace(
         found,
         root=root,
         xml_folder=f"{chosen}/{found.xml_folder}",
         image_folder=f"{chosen}/{found.image_folder}",
         lists={},
-        splits=tuple(layouts),
+        splits=splits,
         split=chosen,
     )
 
 
-def _of_folders(root: Path, names: Sequence[str], xml_folder: Path | None, image_folder: Path | None) -> VocLayout:
+def _of_folders(root: Path, tree: Tree, xml_folder: Path | None, image_folder: Path | None) -> VocLayout:
     if xml_folder is None:
-        below = _xml_folder(root, names)
+        below = _xml_folder(root, tree)
         xml_folder = (image_folder or root) if below is None else root / below
     xml = by_stem(names_in(xml_folder, "annotations"), _XML)
     if not xml:
@@ -208,7 +202,7 @@ def _of_folders(root: Path, names: Sequence[str], xml_folder: Path | None, image
             "holds them with annotations="
         )
     if image_folder is None:
-        image_folder, images = _images_for(root, names, xml_folder, xml)
+        image_folder, images = _images_for(root, tree, xml_folder, xml)
     else:
         images = by_stem(names_in(image_folder, "images"), IMAGE_SUFFIXES)
     try:
@@ -217,7 +211,7 @@ def _of_folders(root: Path, names: Sequence[str], xml_folder: Path | None, image
         raise DatasetError(
             f"images must lie on the drive of the annotations, got {image_folder.as_posix()}: move one of them"
         ) from error
-    lists = {split: Path(os.path.relpath(root / file, top)).as_posix() for split, file in _lists(root, names).items()}
+    lists = {split: Path(os.path.relpath(root / file, top)).as_posix() for split, file in _lists(root, tree).items()}
     return VocLayout(
         top, _below(xml_folder, top), _below(image_folder, top), xml, images, lists,
         tuple(name for name in lists if name.lower() in {"train", "val", "test"}) + tuple(
@@ -230,15 +224,15 @@ def _below(folder: Path, top: Path) -> str:
     return "" if folder == top else f"{folder.relative_to(top).as_posix()}/"
 
 
-def _images_for(root: Path, names: Sequence[str], xml_folder: Path, xml: dict[str, str]) -> tuple[Path, dict[str, str]]:
+def _images_for(root: Path, tree: Tree, xml_folder: Path, xml: dict[str, str]) -> tuple[Path, dict[str, str]]:
     """The folder of the images that the annotations are named after, and its images."""
-    folders = folders_in(root, names)
+    folders = tree.folders(root)
     by_name = {name.lower(): name for name in folders}
     likely = [root / by_name[name] for name in _IMAGE_FOLDERS if name in by_name]
     others = [root / name for name in folders if not is_split(name)]
     fallback = None
     for folder in dict.fromkeys((*likely, xml_folder, root, *others)):
-        images = by_stem(names_or_none(folder), IMAGE_SUFFIXES)
+        images = by_stem(tree.names(folder), IMAGE_SUFFIXES)
         if not xml.keys().isdisjoint(images):
             return folder, images
         if images and fallback is None:
@@ -253,10 +247,10 @@ def _images_for(root: Path, names: Sequence[str], xml_folder: Path, xml: dict[st
     return fallback
 
 
-def _lists(root: Path, names: Sequence[str]) -> dict[str, str]:
+def _lists(root: Path, tree: Tree) -> dict[str, str]:
     """The lists of splits: those of ImageSets/Main/, of ImageSets/, or beside the images, by the split's name."""
     for folder in ("ImageSets/Main", "ImageSets", ""):
-        listed = names if not folder else names_or_none(root / folder)
+        listed = tree.names(root / folder)
         found = {os.path.splitext(name)[0]: f"{folder}/{name}".lstrip("/") for name in files_with(listed, (".txt",))}
         if not folder:
             found = {split: file for split, file in found.items() if is_split(split)}

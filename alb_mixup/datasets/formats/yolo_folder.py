@@ -8,13 +8,11 @@ from pathlib import Path
 from alb_mixup._support.regular import read_text
 from alb_mixup.datasets.formats.listing import (
     Listing,
+    Tree,
     chosen_split,
     files_with,
-    folders_in,
-    has_images,
     is_split,
     named_folder,
-    names_or_none,
 )
 from alb_mixup.datasets.formats.yolo_labels import label_file
 from alb_mixup.datasets.formats.yolo_list import ListLines
@@ -57,33 +55,35 @@ class YoloFolder:
         return f"{self.labels}/{tail.rpartition('/')[2].rpartition('.')[0]}.txt".lstrip("/")
 
 
-def looks_like_yolo(root: Path, names: Sequence[str]) -> bool:
+def looks_like_yolo(root: Path, tree: Tree) -> bool:
     """Tell whether a folder holds a YOLO dataset, by its data.yaml, its .data file or its label files."""
+    names = tree.names(root)
     if yaml_in(root, names) is not None or data_file_in(root, names) is not None:
         return True
-    if {"images", "labels"} <= set(names) and _may_be_labels(root / "labels"):
+    if {"images", "labels"} <= set(names) and _may_be_labels(root / "labels", tree):
         return True
-    if has_images(names) and (any(name in names for name in _NAME_LISTS) or _has_pairs(names)):
+    has_list = any(name in names for name in _NAME_LISTS)
+    if (tree.has(root, IMAGE_SUFFIXES) and (has_list or _has_pairs(root, tree))) or (has_list and "images" in names):
         return True
     return any(
-        {"images", "labels"} <= set(inner) or _has_pairs(inner)
-        for name in folders_in(root, names)
+        {"images", "labels"} <= set(tree.folders(root / name)) or _has_pairs(root / name, tree)
+        for name in tree.folders(root)
         if is_split(name)
-        for inner in [names_or_none(root / name)]
     )
 
 
-def _may_be_labels(folder: Path) -> bool:
+def _may_be_labels(folder: Path, tree: Tree) -> bool:
     """Whether a folder named labels holds text files or nothing at all, and no XML, below it too."""
-    names = names_or_none(folder)
-    inner = [file for name in folders_in(folder, names) for file in names_or_none(folder / name)]
-    return not any(files_with([*names, *inner], (".xml",))) or any(files_with([*names, *inner], _TXT))
+    folders = [folder, *(folder / name for name in tree.folders(folder))]
+    return any(tree.has(each, _TXT) for each in folders) or not any(tree.has(each, (".xml",)) for each in folders)
 
 
-def _has_pairs(names: Sequence[str]) -> bool:
+def _has_pairs(folder: Path, tree: Tree) -> bool:
     """Whether images and text files of the same names lie side by side."""
-    stems = {os.path.splitext(name)[0] for name in files_with(names, IMAGE_SUFFIXES)}
-    return any(os.path.splitext(name)[0] in stems for name in files_with(names, _TXT))
+    if not tree.has(folder, _TXT) or not tree.has(folder, IMAGE_SUFFIXES):
+        return False
+    stems = {os.path.splitext(name)[0] for name in files_with(tree.names(folder), IMAGE_SUFFIXES)}
+    return any(os.path.splitext(name)[0] in stems for name in files_with(tree.names(folder), _TXT))
 
 
 def read_folder(
@@ -140,27 +140,30 @@ def _folder_of(root: Path, split: str) -> str | None:
     """The folder of the images of a split that nothing else names."""
     if "/" in split or "\\" in split or split in {"", ".", ".."}:
         return None
-    found = (f"images/{split}", f"{split}/images", split)
-    return next((folder for folder in found if has_images(names_or_none(root / folder))), None)
+    found, tree = (f"images/{split}", f"{split}/images", split), Tree()
+    return next((folder for folder in found if tree.has(root / folder, IMAGE_SUFFIXES)), None)
 
 
 def _folders(root: Path) -> dict[str, list[str]]:
     """The splits that folders and lists alone show, each with where its images are."""
-    names = names_or_none(root)
-    inner = {name: names_or_none(root / name) for name in folders_in(root, names)}
-    of_images = folders_in(root / "images", inner["images"]) if "images" in inner else []
-    found = {name: [f"images/{name}"] for name in of_images if has_images(names_or_none(root / "images" / name))}
-    for name, files in inner.items():
-        if is_split(name) and ("images" in files or has_images(files)):
-            found.setdefault(name, [f"{name}/images" if "images" in files else name])
-    if not found:
-        found = {os.path.splitext(name)[0]: [name] for name in files_with(names, _TXT) if is_split(name)}
-    if not found:
-        whole = [name for name in ("images", ".") if has_images(inner.get(name, names if name == "." else []))]
-        whole = [_IMAGE_LIST] if _IMAGE_LIST in names else whole
-        whole = whole or [name for name, files in inner.items() if _has_pairs(files)]
-        found = {"train": whole[:1]} if whole else {}
-    return found
+    tree = Tree()
+    of_images = [f"images/{name}" for name in tree.folders(root / "images")]
+    found = {folder[7:]: [folder] for folder in of_images if tree.has(root / folder, IMAGE_SUFFIXES)}
+    for name in filter(is_split, tree.folders(root)):
+        if "images" in tree.folders(root / name):
+            found.setdefault(name, [f"{name}/images"])
+        elif tree.has(root / name, IMAGE_SUFFIXES):
+            found.setdefault(name, [name])
+    if found:
+        return found
+    names = tree.names(root)
+    lists = {os.path.splitext(name)[0]: [name] for name in files_with(names, _TXT) if is_split(name)}
+    if lists:
+        return lists
+    whole = [_IMAGE_LIST] if _IMAGE_LIST in names else []
+    whole += [folder for folder in ("images", ".") if tree.has(root / folder, IMAGE_SUFFIXES)]
+    whole += [name for name in tree.folders(root) if _has_pairs(root / name, tree)]
+    return {"train": whole[:1]} if whole else {}
 
 
 def _located(index: YoloIndex, entry: str) -> Path:
@@ -169,20 +172,30 @@ def _located(index: YoloIndex, entry: str) -> Path:
     for text in dict.fromkeys((entry, entry.replace("\\", "/"))):
         # "../train/images" beside the data.yaml is what Roboflow writes; Ultralytics looks it up in the root as well.
         parts = text.removeprefix("../").split("/")
-        tried = [text.removeprefix("../"), text, *("/".join(parts[start:]) for start in range(1, len(parts)))]
-        for below in filter(None, tried):
+        for below in (text.removeprefix("../"), text):
             path = Path(os.path.abspath(root / below))
-            if os.path.exists(path) and (os.path.isabs(text) or path.is_relative_to(root)):
+            if os.path.exists(path):
+                if os.path.isabs(text) or path.is_relative_to(root):
+                    return path
+                raise _leads_out(index, entry)
+        # Written elsewhere: what is left of the path must still be a list, or say more than `images` does.
+        for below in ("/".join(parts[start:]) for start in range(1, len(parts))):
+            path = root / below
+            says_enough = "/" in below.strip("/") or is_split(below) or os.path.isfile(path)
+            if ".." not in below and not os.path.isabs(below) and says_enough and os.path.exists(path):
                 return path
-    path = Path(os.path.abspath(root / entry))
-    if not path.is_relative_to(root):
-        raise DatasetError(
-            f"data.yaml must name images in its folder or its path:, got {entry!r} in {root.as_posix()}, which leads "
-            f"out{index.note}: set path: to the folder that holds all"
-        )
+    if not Path(os.path.abspath(root / entry)).is_relative_to(root):
+        raise _leads_out(index, entry)
     raise DatasetError(
-        f"data.yaml must name a folder of images or a list of them, got {entry!r}, which is not in {root.as_posix()}"
-        f"{index.note}: correct it, or name the folder with images="
+        f"data.yaml must name a folder of images or a list of them, got {entry!r:.300}, which is not in "
+        f"{root.as_posix()}{index.note}: correct it, or name the folder with images="
+    )
+
+
+def _leads_out(index: YoloIndex, entry: str) -> DatasetError:
+    return DatasetError(
+        f"data.yaml must name images in its folder or its path:, got {entry!r:.300} in {index.root.as_posix()}, which "
+        f"leads out{index.note}: set path: to the folder that holds all"
     )
 
 
@@ -200,7 +213,7 @@ def _top(root: Path, paths: Sequence[Path]) -> Path:
 
 def _images_of(listing: Listing, path: Path, index: YoloIndex) -> Iterator[str]:
     if os.path.isdir(path):
-        yield from _walk(listing.root, path, recursive=path != index.root)
+        yield from _walk(listing.root, path, recursive=index.file is not None or path != index.root)
         return
     try:
         text = read_text(path, _LONGEST_LIST)

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 
-from alb_mixup.datasets.formats.listing import Listing, files_with, folders_in, is_split, names_or_none
+from alb_mixup.datasets.formats.listing import Listing, Tree, files_with, is_split
 from alb_mixup.datasets.images.decode import IMAGE_SUFFIXES
 
 _TXT = (".txt",)
@@ -46,13 +46,11 @@ def orphans(listing: Listing, images: Sequence[str], label_files: Sequence[str])
 
 def labels_elsewhere(listing: Listing, expected: str) -> str:
     """Return what to do where no label file was found, by where text files are."""
-    names = names_or_none(listing.root)
-    places = [listing.root, *(listing.root / name for name in folders_in(listing.root, names))]
-    places += [place / name for place in places[1:] for name in folders_in(place, names_or_none(place))]
+    tree = Tree()
+    places = [listing.root, *(listing.root / name for name in tree.folders(listing.root))]
+    places += [place / name for place in places[1:] for name in tree.folders(place)]
     for place in places:
-        files = [
-            name for name in files_with(names_or_none(place), _TXT) if name not in _NO_LABELS and not is_split(name)
-        ]
+        files = [name for name in files_with(tree.names(place), _TXT) if name not in _NO_LABELS and not is_split(name)]
         if files:
             return (
                 f"the first was looked for as {expected}; {place.as_posix()} holds {files[0]}: name the labels' folder "

@@ -8,12 +8,12 @@ import albumentations as A
 import numpy as np
 import pytest
 import supervision as sv
-from alb_mixup.datasets.formats.yolo_labels import label_file
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from alb_mixup.datasets import YoloDataset, from_spec
+from alb_mixup.datasets.formats.yolo_labels import label_file
 from alb_mixup.errors import AnnotationError, ArgumentError, DatasetError, ImageReadError, InvalidAnnotationWarning
 from tests.support.voc_files import picture, save
 

@@ -4,8 +4,11 @@ import torch
 import torchvision
 import transformers
 from torchvision.models.detection import FCOS, FasterRCNN, KeypointRCNN, MaskRCNN, RetinaNet
-from torchvision.models.detection.anchor_utils import AnchorGenerator
-from torchvision.models.detection.ssd import SSD
+from torchvision.models.detection.anchor_utils import AnchorGenerator, DefaultBoxGenerator
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
+from torchvision.models.detection.keypoint_rcnn import KeypointRCNNHeads, KeypointRCNNPredictor
+from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
+from torchvision.models.detection.ssd import SSD, SSDHead
 
 CLASSES, LAYERS, SIDE = 3, 2, 128
 DECODER = {
@@ -184,9 +187,10 @@ ANCHORS = ((16, 32, 64),), ((1.0,),)
 def _rcnn(model, **settings):
     return model(
         _convolutions(),
-        num_classes=CLASSES + 1,
         rpn_anchor_generator=AnchorGenerator(*ANCHORS),
         box_roi_pool=_pool(3),
+        box_head=TwoMLPHead(32 * 3 * 3, 32),
+        box_predictor=FastRCNNPredictor(32, CLASSES + 1),
         rpn_post_nms_top_n_train=100,
         **SIDES,
         **settings,
@@ -198,11 +202,13 @@ def faster_rcnn():
 
 
 def mask_rcnn():
-    return _rcnn(MaskRCNN, mask_roi_pool=_pool(6))
+    heads = {"mask_head": MaskRCNNHeads(32, (8,), 1), "mask_predictor": MaskRCNNPredictor(8, 8, CLASSES + 1)}
+    return _rcnn(MaskRCNN, mask_roi_pool=_pool(6), **heads)
 
 
 def keypoint_rcnn():
-    return _rcnn(KeypointRCNN, keypoint_roi_pool=_pool(6), num_keypoints=2)
+    heads = {"keypoint_head": KeypointRCNNHeads(32, (8,)), "keypoint_predictor": KeypointRCNNPredictor(8, 2)}
+    return _rcnn(KeypointRCNN, keypoint_roi_pool=_pool(6), **heads)
 
 
 def retinanet():
@@ -215,5 +221,6 @@ def fcos():
 
 
 def ssd():
-    anchors = torchvision.models.detection.anchor_utils.DefaultBoxGenerator([[2]])
-    return SSD(_convolutions(), anchors, (SIDE, SIDE), num_classes=CLASSES + 1)
+    backbone = _convolutions()
+    head = SSDHead([backbone.out_channels], [4], CLASSES + 1)
+    return SSD(backbone, DefaultBoxGenerator([[2]]), (SIDE, SIDE), num_classes=CLASSES + 1, head=head)
