@@ -4,7 +4,7 @@ import doctest
 import inspect
 import re
 
-import matplotlib
+from matplotlib import pyplot
 import pytest
 
 import alb_mixup
@@ -26,13 +26,13 @@ def test_every_public_name_has_a_page(name):
 
 @pytest.mark.parametrize("name", PUBLIC)
 def test_its_example_runs(name, tmp_path, monkeypatch):
-    matplotlib.use("agg")
+    pyplot.switch_backend("agg")
     monkeypatch.chdir(tmp_path)
     # Not `testmod`, which passes over what says another module's name, as public names do.
     [test] = doctest.DocTestFinder(recurse=False).find(PUBLIC[name], name, module=False, globs={})
     assert test.examples
     assert doctest.DocTestRunner().run(test).failed == 0
-    matplotlib.pyplot.close("all")
+    pyplot.close("all")
 
 
 def test_the_example_of_what_datasets_share_runs():
