@@ -15,7 +15,7 @@ import alb_mixup  # noqa: E402
 
 project = "alb_mixup"
 author = "The alb_mixup developers"
-copyright = f"2026, {author}"  # noqa: A001
+copyright = f"2026, {author}"
 version = release = alb_mixup.__version__
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]

@@ -1,5 +1,6 @@
 """A folder with data, for the code of the pages."""
 
+import importlib
 import os
 import shutil
 
@@ -26,13 +27,9 @@ def folder(data, tmp_path, monkeypatch):
 def prepare(folder, frameworks):
     """Skip where a framework is missing; make it quiet, offline and small where it is there."""
     os.environ |= {"YOLO_CONFIG_DIR": str(folder), "YOLO_OFFLINE": "true", "YOLO_VERBOSE": "false"}
-    for framework in frameworks:
-        pytest.importorskip(framework)
-    if "datasets" in frameworks:
+    found = {framework: pytest.importorskip(framework) for framework in frameworks}
+    if "datasets" in found:
         add_hugging_face(folder)
-    if "transformers" in frameworks:
-        import transformers
-
-        from tests.integrations.detectors.models import rt_detr_v2
-
-        transformers.AutoModelForObjectDetection.from_pretrained = lambda *_, **__: rt_detr_v2()
+    if "transformers" in found:
+        models = importlib.import_module("tests.integrations.detectors.models")
+        found["transformers"].AutoModelForObjectDetection.from_pretrained = lambda *_, **__: models.rt_detr_v2()

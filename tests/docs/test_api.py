@@ -4,8 +4,8 @@ import doctest
 import inspect
 import re
 
-from matplotlib import pyplot
 import pytest
+from matplotlib import pyplot
 
 import alb_mixup
 from alb_mixup import errors

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from itertools import takewhile
 
 import pytest
 
@@ -19,10 +20,8 @@ def name(path):
 
 
 @pytest.mark.parametrize("path", WITH_CODE, ids=name)
-def test_blocks_without_frameworks_run(path, folder):
-    chosen = [block for block in blocks(path) if block.run and not block.frameworks]
-    before = next((n for n, block in enumerate(blocks(path)) if block.frameworks), len(chosen))
-    run_blocks(path, [block for block in blocks(path)[:before] if block.run] or [])
+def test_blocks_up_to_the_first_that_needs_a_framework_run(path, folder):
+    run_blocks(path, takewhile(lambda block: not block.frameworks, [block for block in blocks(path) if block.run]))
 
 
 @pytest.mark.parametrize("path", FRAMED, ids=name)

@@ -1,5 +1,7 @@
 """Ten tasks that people come with, each done by the blocks of its page, up to its own, and looked at."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -28,8 +30,7 @@ def fixed(scope):
 
 
 def both_rules(scope):
-    import torch
-
+    torch = scope["torch"]
     logits = torch.zeros(1, 3, requires_grad=True)
     for rule, expected in (("interpolate", [0.25, 0.5, 0.5]), ("scale", [-0.125, 0.125, 0.125])):
         loss = scope["class_loss"](logits, torch.eye(3)[:1], torch.tensor([0.25]), rule)
@@ -42,7 +43,7 @@ def trained_yolo(scope):
 
 def trained_on_files(scope):
     assert open_dataset("mixed")[0]["mixup_weight"].min() < 1
-    assert len(list(scope["EPOCHS"] * [0])) == 1
+    assert len(list(Path("runs").rglob("last.pt"))) == 2  # of this block, and of the one before
 
 
 def trained_detr(scope):
@@ -59,7 +60,7 @@ def cached(scope):
 
 TASKS = {
     "list": ("bring_your_data.md", whole_mix),
-    "cocodetection": ("bring_your_data.md", lambda scope: scope["out"]["mixup_weight"].min() < 1 or pytest.fail("")),
+    "cocodetection": ("bring_your_data.md", whole_mix),
     "hugging-face": ("bring_your_data.md", whole_mix),
     "crops": ("pipeline.md", mixed),
     "fixed-ratio": ("pipeline.md", fixed),

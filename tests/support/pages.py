@@ -4,6 +4,7 @@ A block is a fence whose info string begins with `python`; further words name th
 `task:NAME` what it does. `py` blocks are shown, not run. All blocks of a page share their names, as a reader's do.
 """
 
+import importlib
 import re
 import shutil
 from typing import NamedTuple
@@ -69,7 +70,7 @@ def make_folder(root):
 
 def add_hugging_face(root):
     """Write the sample as a Hugging Face table."""
-    import datasets
+    datasets = importlib.import_module("datasets")
 
     sample = sample_dataset()
     rows = []
