@@ -73,7 +73,10 @@ def open_dataset(
         AnnotationError: An annotation is invalid and `on_invalid` is `"raise"`.
 
     Examples:
-        >>> open_dataset("path/to/export", "train", on_invalid="clip")  # doctest: +SKIP
+        >>> from alb_mixup import open_dataset, sample_dataset
+        >>> open_dataset(sample_dataset().root).invalid
+        ()
+        >>> open_dataset("roboflow-export", "valid", on_invalid="clip")  # doctest: +SKIP
     """
     source = absolute_path(path, "path", "a dataset")
     if layout is not None:
@@ -81,7 +84,8 @@ def open_dataset(
     if not os.path.exists(source):
         state = "is a link to nothing" if os.path.lexists(source) else "does not exist"
         raise DatasetError(f"path must be a dataset, got {source.as_posix()}, which {state}: correct the path")
-    source, kind, splits = _resolve(source, split, layout)
+    tree = Tree()
+    source, kind, splits = _resolve(source, split, layout, tree)
     if splits:
         split = None  # the folder of one split
     if keep_difficult and kind != "voc":
@@ -99,7 +103,7 @@ def open_dataset(
         )
         yolo.splits = splits or yolo.splits
         return yolo
-    file, of_files = _coco_file(source, split, annotations)
+    file, of_files = _coco_file(source, split, annotations, tree)
     folder = None if images is None else named_folder(images, file.parent if source.is_file() else source, "images")
     coco = CocoDataset(file, folder, classes=classes, on_invalid=on_invalid)
     coco.splits = splits or of_files
@@ -113,18 +117,25 @@ def sample_dataset() -> VocDataset:
     without a download; too few to train on.
 
     Source: BCCD, https://github.com/Shenggan/BCCD_Dataset at commit d272fb1, MIT, © 2017 shenggan.
+
+    Examples:
+        >>> from alb_mixup import sample_dataset
+        >>> sample_dataset()[0]["image"].shape
+        (480, 640, 3)
     """
     dataset = VocDataset(Path(__file__).parent / "sample", on_invalid="raise")
     dataset._spec = {"dataset": "sample"}  # no folder: the package lies elsewhere on the next machine
     return dataset
 
 
-def _resolve(source: Path, split: str | None, layout: Layout | None) -> tuple[Path, Layout, tuple[str, ...]]:
+def _resolve(
+    source: Path, split: str | None, layout: Layout | None, tree: Tree
+) -> tuple[Path, Layout, tuple[str, ...]]:
     """The file or folder to open, its layout, and the splits where it is the folder of one of them."""
     if not os.path.isdir(source):
         return source, layout or _layout_of_file(source), ()
     names_in(source, "path")  # or an error that says why not
-    found = _layouts(source)
+    found = _layouts(source, tree)
     if layout is not None and (layout in found or not found):
         return source, layout, ()
     if len(found) == 1:
@@ -134,7 +145,7 @@ def _resolve(source: Path, split: str | None, layout: Layout | None) -> tuple[Pa
             f"path must be a dataset of one layout, got {source.as_posix()}, which looks like more than one: "
             f"{', '.join(_TITLES[each] for each in found)}: choose with layout= one of {', '.join(found)}"
         )
-    below = _datasets_below(source)
+    below = _datasets_below(source, tree)
     if below and all(is_split(name) for name in below):
         chosen = chosen_split(split, tuple(below), source) or ""
         return source / chosen, below[chosen], tuple(below)
@@ -144,9 +155,8 @@ def _resolve(source: Path, split: str | None, layout: Layout | None) -> tuple[Pa
     raise _unknown(source, below)
 
 
-def _layouts(source: Path) -> list[Layout]:
+def _layouts(source: Path, tree: Tree) -> list[Layout]:
     """Each layout that a folder looks like."""
-    tree = Tree()
     looks: dict[Layout, bool] = {
         "voc": looks_like_voc(source, tree),
         "yolo": looks_like_yolo(source, tree),
@@ -175,9 +185,8 @@ def _layout_of_file(source: Path) -> Layout:
     return "yolo"
 
 
-def _datasets_below(source: Path) -> dict[str, Layout]:
+def _datasets_below(source: Path, tree: Tree) -> dict[str, Layout]:
     """The datasets in a folder's folders, or else in theirs, by their paths; those of two layouts are none."""
-    tree = Tree()
     names = tree.folders(source)[:_MOST_FOLDERS]
     for paths in (
         names,
@@ -185,7 +194,7 @@ def _datasets_below(source: Path) -> dict[str, Layout]:
     ):
         found = {}
         for path in paths[:_MOST_FOLDERS]:
-            layouts = _layouts(source / path)
+            layouts = _layouts(source / path, tree)
             if layouts:
                 found[path] = layouts[0]
         if found:
@@ -211,7 +220,7 @@ def _unknown(source: Path, below: dict[str, Layout]) -> DatasetError:
 
 
 def _coco_file(
-    source: Path, split: str | None, annotations: str | os.PathLike[str] | None
+    source: Path, split: str | None, annotations: str | os.PathLike[str] | None, tree: Tree
 ) -> tuple[Path, tuple[str, ...]]:
     """The annotation file of a split, and the splits that there are."""
     if annotations is not None:
@@ -222,7 +231,7 @@ def _coco_file(
         if split is not None and split not in names:
             chosen_split(split, names, source)
         return source, names[-1:]
-    files = coco_files(source, Tree())
+    files = coco_files(source, tree)
     if not files:
         raise DatasetError(
             f"annotations must be a COCO JSON file, got none in {source.as_posix()}: name it with annotations="

@@ -128,6 +128,31 @@ def read(samples: Samples, index: int, fit: Fit | None, seed: int) -> tuple[Any,
     return samples.fitted(index, fit)  # type: ignore[no-any-return]
 
 
+def layers(samples: Any) -> list[Any]:
+    """Return a dataset and, where it is a cache, what it is a cache of: the same samples at the same positions."""
+    found = [samples]
+    while getattr(found[-1], "is_cache", False):
+        found.append(found[-1].dataset)
+    return found
+
+
+def origins(samples: Any, index: int) -> list[tuple[Any, int]]:
+    """Name a sample in every dataset that it is known to be of: in a wrapper, and in what that wraps.
+
+    Args:
+        samples: A dataset, a cache of one, or PyTorch's `Subset` or `ConcatDataset`.
+        index: The sample's position, not negative.
+
+    Returns:
+        Each dataset, and the sample's position in it.
+    """
+    found = [(layer, index) for layer in layers(samples)]
+    while _wrapped_by_torch(found[-1][0]):
+        samples, index = _inside(*found[-1])
+        found += [(layer, index) for layer in layers(samples)]
+    return found
+
+
 def spec_of(samples: Any) -> dict[str, Any] | None:
     """Return the description of samples in plain JSON types; None where there is none."""
     return samples.to_spec() if hasattr(samples, "to_spec") else None

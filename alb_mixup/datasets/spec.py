@@ -38,6 +38,12 @@ def from_spec(spec: Mapping[str, Any]) -> Any:
     Raises:
         SerializationError: `spec` is no such description.
         DatasetError: The dataset that it describes cannot be opened here, such as a folder that has moved.
+
+    Examples:
+        >>> from alb_mixup import sample_dataset
+        >>> from alb_mixup.datasets import from_spec
+        >>> len(from_spec(sample_dataset().to_spec()))
+        14
     """
     if not isinstance(spec, Mapping):
         raise SerializationError(f"spec must be a dict that to_spec returned, got {spec!r}: pass such a dict")

@@ -104,8 +104,9 @@ class MixUp(_backend.MixTransform):
         index_fields: Label fields, of boxes or keypoints, whose values are positions of boxes in their own sample, such
             as the `keypoint_boxes` of `CocoDataset`. In a mix they point to the same boxes, -1 to none. A field of
             boxes numbers them, so that it tells where their masks are after a crop has dropped some.
-        index_key: Key under which a call may say the primary's own index in the reference: then another sample is
-            drawn. MixUp cannot know by itself that the primary is one of them; `TransformedDataset` tells it.
+        index_key: Key under which a call may say the primary's own index in the reference, or a list of pairs, datasets
+            that the primary is of and its index in each: then another sample is drawn. MixUp cannot know by itself
+            that the primary is one of its samples; `TransformedDataset` tells it.
         p: Probability of applying the transform.
 
     Targets:

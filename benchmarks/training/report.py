@@ -60,10 +60,12 @@ class Contrast(NamedTuple):
     def line(self, complete):
         """Return a row of a table; a verdict only where no row of the design is missing."""
         (low, high), (from_, to) = self.interval(), self.bootstrap()
+        verdict = self.verdict() if complete else "interim"
         ways = f"{(self.differences > 0).sum()} : {(self.differences < 0).sum()}"
+        verdict = self.verdict() if complete else "interim"
         return (
             f"| {self.arms[0]} − {self.arms[1]} | {len(self.differences)} | {self.differences.mean():+.4f} | "
-            f"{low:+.4f} to {high:+.4f} | {from_:+.4f} to {to:+.4f} | {ways} | {self.verdict() if complete else 'interim'} |"
+            f"{low:+.4f} to {high:+.4f} | {from_:+.4f} to {to:+.4f} | {ways} | {verdict} |"
         )
 
 
@@ -88,8 +90,8 @@ def report(rows):
             (f"{epochs} epochs, the length of this set", epochs, SUBSETS),
             (f"{SHORT} epochs, subsets {SHORT_SUBSETS[0]} to {SHORT_SUBSETS[-1]}", SHORT, SHORT_SUBSETS),
         ):
-            if length:
-                lines += section(title, [row for row in rows if of(row, dataset, length)], subsets, dataset)
+            of_length = [row for row in rows if length and of(row, dataset, length)]
+            lines += section(title, of_length, subsets, dataset) if of_length else []
     return lines
 
 

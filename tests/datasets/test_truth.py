@@ -7,7 +7,7 @@ import stat
 import pytest
 
 from alb_mixup import PseudoLabelDataset, open_dataset
-from alb_mixup.datasets import CocoDataset, VocDataset, YoloDataset
+from alb_mixup.datasets import CocoDataset, VocDataset, YoloDataset, from_spec
 from alb_mixup.errors import ArgumentError, DatasetError, InvalidAnnotationWarning
 from tests.support import exports
 from tests.support.exports import TRAIN, boxes_of, coco_lists, read, write_images, write_json, write_text, write_voc
@@ -208,11 +208,16 @@ def test_coco_files_may_be_named(tmp_path):
         open_dataset(tmp_path / "set", images=tmp_path / "pictures")
 
 
-def test_yolo_folders_may_be_named(tmp_path):
+def test_yolo_folders_may_be_named(tmp_path, monkeypatch):
     exports.write_yolo(tmp_path / "pictures", tmp_path / "boxes", TRAIN)
     dataset = YoloDataset(tmp_path, images="pictures", annotations="boxes", classes=exports.CLASSES, on_invalid="raise")
     assert read(dataset) == boxes_of(TRAIN)
     assert dataset.unlabelled == ()
+    monkeypatch.chdir(tmp_path / "pictures")
+    relative = YoloDataset(tmp_path, images="../pictures", annotations="../boxes", classes=exports.CLASSES)
+    spec = relative.to_spec()
+    monkeypatch.chdir(tmp_path)  # a spec holds wherever it is read
+    assert read(from_spec(spec)) == boxes_of(TRAIN)
 
 
 def test_the_layout_must_be_one_that_there_is(tmp_path):

@@ -16,10 +16,10 @@ from alb_mixup.functional.boxes import to_xyxy
 class CocoDataset(DetectionDataset):
     """A dataset in COCO's instances format: one JSON file with `images`, `annotations` and `categories`.
 
-    - **Images** are found by their `file_name` below the folder `images`. None looks at the usual neighbours of the
-      JSON file: its own folder (Roboflow), `images/`, the split in the file's name (`instances_train2017.json`:
-      `train2017/` and `images/train2017/`), and the same beside a folder named `annotations/`. A `file_name` that
-      leads out of the folder is refused.
+    - **Images** are found by their `file_name`, or the end of their `coco_url` (LVIS), below the folder `images`. None
+      looks at the usual neighbours of the JSON file: its own folder (Roboflow), `images/`, `data/` (FiftyOne), the
+      split in the file's name (`instances_train2017.json`: `train2017/` and `images/train2017/`), and the same beside
+      a folder named `annotations/`. A `file_name` that leads out of the folder is refused.
     - **Background**: an image without annotations is kept, in the order of `images`.
     - **Classes** are the names of `categories`, in the order of their ids, which may be sparse. Categories of one
       name are one class.
@@ -39,8 +39,9 @@ class CocoDataset(DetectionDataset):
         keep_crowd: Keep annotations with `iscrowd`, whose one box stands for many objects. They are left out by
             default, as in COCO's own evaluation, and are not counted as invalid.
         masks: Add `masks` to each sample: uint8 (N, H, W), 0 and 1, one a box, from polygons or run lengths exactly
-            as pycocotools draws them; the filled box where an annotation has no segmentation. Albumentations drops
-            no mask along with its box: number the boxes in a label field where the pipeline may drop some.
+            as pycocotools draws them; the filled box where an annotation has no segmentation, or an unreadable one,
+            which is then listed in `invalid`. Albumentations drops no mask along with its box: number the boxes in a
+            label field where the pipeline may drop some.
         keypoints: Add to each sample the P labelled keypoints (visibility above 0) of its boxes: `keypoints`, float32
             (P, 2), x and y in pixels; `keypoint_labels`, list of P names; `keypoint_visibility`, float32 (P,), 1
             hidden, 2 visible; `keypoint_boxes`, float32 (P,), the position of the keypoint's box in this sample's
@@ -55,8 +56,13 @@ class CocoDataset(DetectionDataset):
         DatasetError: No such file or folder, no COCO instances file, or none of its images is found.
         AnnotationError: An annotation is invalid and `on_invalid` is `"raise"`.
 
-    Sources:
+    Source:
         "Data format" on https://cocodataset.org.
+
+    Examples:
+        >>> dataset = CocoDataset("annotations/instances_val2017.json", masks=True)  # doctest: +SKIP
+        >>> dataset[0]["masks"].shape  # doctest: +SKIP
+        (20, 426, 640)
     """
 
     bbox_format = "coco"

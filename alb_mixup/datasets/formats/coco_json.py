@@ -165,17 +165,19 @@ def columns_of(annotations: Sequence[Any]) -> Columns:
         if odd:
             raise ValueError(f"{name} must be a number or text, got {_first(ids, odd)!r:.80}")
     crowd = [annotation.get("iscrowd", 0) for annotation in annotations]
-    odd_flags = [flag for flag in crowd if flag not in _FLAGS]
+    is_plain = set(map(type, crowd)) == {int} and set(crowd) <= {0, 1}  # as it nearly always is, and fast to see
+    odd_flags = [] if is_plain else [flag for flag in crowd if flag not in _FLAGS]
     if odd_flags:
         raise ValueError(f"iscrowd must be 0 or 1, got {odd_flags[0]!r:.80}")
-    weights = [annotation.get("mixup_weight", 1.0) for annotation in annotations]
+    is_weighted = any("mixup_weight" in annotation for annotation in annotations)
+    weights = [annotation.get("mixup_weight", 1.0) for annotation in annotations] if is_weighted else []
     _check_numbers("mixup_weight", weights)
     return Columns(
         image_ids=image_ids,
         category_ids=category_ids,
-        boxes=np.array(numbers, np.float64).reshape(-1, 4),
+        boxes=np.fromiter(numbers, np.float64, 4 * count).reshape(-1, 4),
         crowd=np.fromiter(crowd, np.bool_, count),
-        weights=np.fromiter(weights, np.float64, count),
+        weights=np.fromiter(weights, np.float64, count) if is_weighted else np.ones(count),
     )
 
 

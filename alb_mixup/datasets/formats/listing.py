@@ -70,8 +70,8 @@ class Tree:
         """Tell whether any of them ends in one of these suffixes, in any case."""
         key = str(folder)
         if key not in self._suffixes:
-            names = (name for name in self.names(folder) if not name.startswith("."))
-            self._suffixes[key] = frozenset(os.path.splitext(name)[1].lower() for name in names)
+            found = {name[name.rfind(".") :] for name in self.names(folder) if "." in name[1:] and name[0] != "."}
+            self._suffixes[key] = frozenset(map(str.lower, found))
         return not self._suffixes[key].isdisjoint(suffixes)
 
     def _listed(self, folder: Path) -> tuple[list[str], list[str]]:
@@ -79,10 +79,11 @@ class Tree:
         if key not in self._seen:
             try:
                 with os.scandir(key) as entries:
-                    found = sorted((entry.name, not entry.name.startswith(".") and entry.is_dir()) for entry in entries)
+                    found = list(entries)
+                folders = sorted(entry.name for entry in found if entry.is_dir() and not entry.name.startswith("."))
+                self._seen[key] = sorted(entry.name for entry in found), folders
             except (OSError, ValueError):
-                found = []
-            self._seen[key] = [name for name, _ in found], [name for name, is_folder in found if is_folder]
+                self._seen[key] = [], []
         return self._seen[key]
 
 

@@ -55,8 +55,13 @@ class PseudoLabelDataset(DetectionDataset):
         DatasetError: No such file or folder, no such JSON, or none of the images is found.
         AnnotationError: A prediction is invalid and `on_invalid` is `"raise"`.
 
-    Sources:
+    Source:
         "Results format" on https://cocodataset.org.
+
+    Examples:
+        >>> pseudo = PseudoLabelDataset("predictions.json", "instances_val2017.json", min_score=0.5)  # doctest: +SKIP
+        >>> pseudo[0]["mixup_weight"]  # doctest: +SKIP
+        array([0.91, 0.55], dtype=float32)
     """
 
     bbox_format = "coco"

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from alb_mixup.datasets.annotations.packed import PackedAnnotations
 from alb_mixup.datasets.annotations.validate import BoxTable, InvalidLog, OnInvalid, pack_valid
 from alb_mixup.datasets.base import DetectionDataset, Found, absolute_path, checked_classes
+from alb_mixup.datasets.formats.listing import named_folder
 from alb_mixup.datasets.formats.voc_layout import VocLayout, read_layout
 from alb_mixup.datasets.formats.voc_xml import VocFile, VocObject, read_voc_file
 from alb_mixup.datasets.images.decode import Unreadable, picture_size
@@ -58,8 +59,14 @@ class VocDataset(DetectionDataset):
         DatasetError: No such folder or split, or nothing in it.
         AnnotationError: An annotation is invalid and `on_invalid` is `"raise"`.
 
-    Sources:
+    Source:
         The VOC2012 development kit, section 8 (annotation files) and section 2 (`ImageSets`).
+
+    Examples:
+        >>> from alb_mixup import VocDataset, sample_dataset
+        >>> dataset = VocDataset(sample_dataset().root, classes=["Platelets", "RBC", "WBC"])
+        >>> len(dataset), dataset.classes
+        (14, ('Platelets', 'RBC', 'WBC'))
     """
 
     def __init__(
@@ -75,6 +82,8 @@ class VocDataset(DetectionDataset):
     ) -> None:
         folder = absolute_path(root)
         given_classes = checked_classes(classes)
+        images = images and named_folder(images, folder, "images").as_posix()
+        annotations = annotations and named_folder(annotations, folder, "annotations").as_posix()
         layout = read_layout(folder, split, images, annotations)
         log = InvalidLog(layout.root, on_invalid)
         reader = _Reader(layout, given_classes, log, keep_difficult)
@@ -94,8 +103,8 @@ class VocDataset(DetectionDataset):
                 "dataset": "VocDataset",
                 "root": folder.as_posix(),
                 "split": split,
-                "images": None if images is None else os.fspath(images),
-                "annotations": None if annotations is None else os.fspath(annotations),
+                "images": images,
+                "annotations": annotations,
                 "classes": None if given_classes is None else list(given_classes),
                 "keep_difficult": keep_difficult,
                 "on_invalid": on_invalid,

@@ -89,7 +89,7 @@ class VocLayout:
 
         Nothing but the last folder's name is looked at: the folder itself is always this dataset's.
         """
-        for text in (name, name.split(maxsplit=1)[0]):
+        for text in (name, *name.split(maxsplit=1)[:1]):
             path = PurePosixPath(text.replace("\\", "/"))
             suffix = path.suffix.lower()
             stem = path.stem if suffix in (*_XML, *IMAGE_SUFFIXES) else path.name

@@ -10,6 +10,7 @@ from alb_mixup.datasets.annotations.packed import PackedAnnotations
 from alb_mixup.datasets.annotations.shapes import PackedShapes
 from alb_mixup.datasets.annotations.validate import BoxTable, InvalidLog, OnInvalid, pack_valid
 from alb_mixup.datasets.base import DetectionDataset, Found, absolute_path, checked_classes
+from alb_mixup.datasets.formats.listing import named_folder
 from alb_mixup.datasets.formats.yolo_folder import YoloFolder, read_folder
 from alb_mixup.datasets.formats.yolo_labels import labels_elsewhere, orphans
 from alb_mixup.datasets.formats.yolo_txt import YoloRows, label_lines
@@ -19,17 +20,20 @@ from alb_mixup.functional.boxes import to_xyxy
 
 
 class YoloDataset(DetectionDataset):
-    """A dataset in the YOLO layout of Ultralytics: images, a text file of labels for each, and a data.yaml.
+    """A dataset in the YOLO layout of Ultralytics or darknet: images, and a text file of labels for each.
 
     - **data.yaml**: `path` is the root (the file's own folder where it is missing or does not exist), each split a
-      folder, a text file with one image a line, or a list of these, and `names` a list or a dict of ids to names.
-      Where a folder has none, images are those of `images/<split>` or `<split>/images`, and names those of
-      `classes.txt`. What leads out of the root is refused.
+      folder, a text file with one image a line, or a list of these, and `names` a list or a dict of ids to names; `nc`
+      alone names them `class_0`, ... Paths may be absolute, have backslashes, or begin with folders of another machine.
+      A relative one that leads out of the root is refused.
+    - **Without one**: a darknet .data file says the same. Otherwise images are those of `images/<split>`,
+      `<split>/images`, `images` or the folder itself, and names those of `classes.txt` or `obj.names`.
     - **Labels**: the last folder `images` in an image's path becomes `labels`, and its suffix `.txt`; without such a
-      folder the two lie side by side. A missing or empty file makes the image background.
+      folder the two lie side by side. An empty file makes the image background, and so does a missing one, which
+      `unlabelled` names.
     - **Rows**: a class and a box (x_center, y_center, width, height in shares of the image's sides), and optionally
-      a weight, finite and not negative, as a 6th number; or a class and a polygon, whose box is taken. The kind is
-      decided row by row. The keypoints of pose rows are skipped. Equal rows are kept, each a box.
+      a weight in [0, 1] as a 6th number; or a class and a polygon, whose box is taken. The kind is decided row by row.
+      The keypoints of pose rows are skipped. Equal rows are kept, each a box.
     - **Boxes** are `"yolo"`, as written. Up to 1 % of a side beyond the image is rounding, and is clipped without a
       word; more is invalid.
     - **Size and orientation**: the format states no size, so a photograph with an EXIF orientation is turned as
@@ -38,8 +42,10 @@ class YoloDataset(DetectionDataset):
     `root` is the folder below which all is. In `invalid`, `file` is the label file, `object_index` its 0-based line.
 
     Args:
-        data: The data.yaml, or the folder that holds it.
-        split: A split of it, such as `"train"`.
+        data: The data.yaml or .data file, or the folder.
+        split: A split of it, such as `"train"`. None: `"train"` where there is one, or the only one.
+        images: The folder of the split's images, below the root or a path of its own. None: as described.
+        annotations: The folder of its labels, as well.
         classes: The class names in your order; any other in the data is then invalid. Where the dataset has no names,
             these are the names of 0, 1, ... None: all names, by id.
         masks: Add `masks` to each sample: uint8 (N, H, W), 0 and 1, one a box, the row's polygon or else its filled
@@ -55,8 +61,13 @@ class YoloDataset(DetectionDataset):
         DatasetError: No such file, folder or split, nothing in it, or no class names.
         AnnotationError: An annotation is invalid and `on_invalid` is `"raise"`.
 
-    Sources:
+    Source:
         `check_det_dataset`, `img2label_paths` and `verify_image_label` of Ultralytics 8.
+
+    Examples:
+        >>> dataset = YoloDataset("cats/data.yaml", "val", classes=["cat"])  # doctest: +SKIP
+        >>> dataset[0]["bboxes"].shape  # doctest: +SKIP
+        (3, 4)
     """
 
     bbox_format = "yolo"
@@ -75,6 +86,8 @@ class YoloDataset(DetectionDataset):
         path = absolute_path(data, "data", "a data.yaml or of its folder")
         given_classes = checked_classes(classes)
         index = read_index(path)
+        images = images and named_folder(images, index.root, "images").as_posix()
+        annotations = annotations and named_folder(annotations, index.root, "annotations").as_posix()
         folder = read_folder(index, split, images, annotations)
         log = InvalidLog(folder.listing.root, on_invalid)
         reader = _Reader(index, folder, given_classes, log, keep_rings=masks)
@@ -92,8 +105,8 @@ class YoloDataset(DetectionDataset):
                 "dataset": "YoloDataset",
                 "data": path.as_posix(),
                 "split": folder.split,
-                "images": None if images is None else os.fspath(images),
-                "annotations": None if annotations is None else os.fspath(annotations),
+                "images": images,
+                "annotations": annotations,
                 "classes": None if given_classes is None else list(given_classes),
                 "masks": masks,
                 "on_invalid": on_invalid,

@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ _NAME_FILES = ("classes.txt", "labels/classes.txt", "obj.names", "data/obj.names
 _SPLITS = frozenset({"train", "val", "valid", "test", "minival"})
 _NO_SPLITS = frozenset({"path", "names", "nc", "kpt_shape", "flip_idx", "download", "roboflow"})
 _LONGEST = 2**20  # bytes of a file of settings
+_DEEPEST = 100
 _MOST_CLASSES = 100_000
 
 
@@ -94,6 +96,12 @@ def _says_yolo(path: Path) -> bool:
 
 
 def _load(text: str) -> Any:
+    depth = deepest = 0
+    for bracket in re.findall(r"[\[{}\]]", text):
+        depth += 1 if bracket in "[{" else -1
+        deepest = max(deepest, depth)
+    if deepest > _DEEPEST:  # PyYAML takes time by the square of it
+        raise ValueError(f"brackets are nested {deepest} deep")
     # Nothing but str, list and dict: names such as `no`, `1e3` and `2020-01-01` stay what they are.
     return yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506
 

@@ -15,6 +15,7 @@ _TIFF = {b"II*\0": "little", b"MM\0*": "big", b"II+\0": "little", b"MM\0+": "big
 _TIFF_TYPES = {1: 1, 3: 2, 4: 4, 16: 8}  # the whole numbers without a sign, in bytes
 _WIDTH, _HEIGHT, _ORIENTATION = 0x0100, 0x0101, 0x0112
 _OFFSETS, _LENGTHS = (0x0111, 0x0144), (0x0117, 0x0145)  # of strips and of tiles
+_TIFF_MAGIC = 42
 _MOST_PARTS = 100_000
 _BMP_PLAIN = (0, 3, 6)  # the BMP compressions whose rows have a known length
 
@@ -39,7 +40,7 @@ def header_of(data: bytes) -> Header | None:
     elif data.startswith(b"BM"):
         size = _bmp(data)
     elif data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        size, may_turn = _webp(data), data[12:16] == b"VP8X" and bool(data[20] & 8)
+        size, may_turn = _webp(data), data[12:16] == b"VP8X" and bool(data[20:21] and data[20] & 8)
     elif data[:4] in _TIFF:
         size, may_turn = _tiff(data)
     elif data[:6] in (b"GIF87a", b"GIF89a") and len(data) >= 10:
@@ -56,7 +57,7 @@ def header_of(data: bytes) -> Header | None:
 def is_cut_short(data: bytes) -> bool | None:
     """Tell whether a whole file ends before its picture does; None where its format cannot say."""
     if data.startswith(PNG):
-        return data.rfind(b"IEND") < 0
+        return _png_end(data) is None
     if data[:4] == b"RIFF":
         return uint(data[4:8], "little") + 8 > len(data)
     if data.startswith(b"BM"):
@@ -72,13 +73,35 @@ def uint(data: bytes, order: Order) -> int:
     return int.from_bytes(data, order)
 
 
-def tiff_orientation(data: bytes) -> int:
-    """Return the orientation (1 to 8) in a TIFF or EXIF block, 1 where there is none. Source: TIFF 6.0, section 2."""
-    return next((values[0] for tag, values in _tiff_tags(data) if tag == _ORIENTATION and values), 1)
+def exif_orientation(tiff: bytes) -> int:
+    """Return the orientation (1 to 8) in an EXIF block, 1 where there is none. Source: TIFF 6.0, section 2.
+
+    As OpenCV does, it takes the number for a SHORT, whatever its type and count say: pixels lie as OpenCV turns them.
+    """
+    order: Order = "little" if tiff.startswith(b"II") else "big"
+    if uint(tiff[2:4], order) != _TIFF_MAGIC:
+        return 1
+    directory = uint(tiff[4:8], order)
+    for entry in range(min(uint(tiff[directory : directory + 2], order), len(tiff) // 12)):
+        start = directory + 2 + 12 * entry
+        if uint(tiff[start : start + 2], order) == _ORIENTATION:
+            return uint(tiff[start + 8 : start + 10], order)
+    return 1
 
 
 def _png(data: bytes) -> tuple[int, int] | None:
     return (uint(data[20:24], "big"), uint(data[16:20], "big")) if len(data) >= 24 else None
+
+
+def _png_end(data: bytes) -> int | None:
+    """Where the last chunk of a PNG ends; None where one claims to end behind the file, as OpenCV makes room for it."""
+    at = len(PNG)
+    while at + 12 <= len(data):
+        end = at + 12 + uint(data[at : at + 4], "big")
+        if data[at + 4 : at + 8] == b"IEND" and end <= len(data):
+            return end
+        at = end
+    return None
 
 
 def _bmp(data: bytes) -> tuple[int, int] | None:

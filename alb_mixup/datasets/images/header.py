@@ -69,7 +69,7 @@ def _jpeg_header(data: bytes) -> Header | None:
     turned = False
     for marker, start, end in _jpeg_segments(data):
         if marker == _JPEG_APP1 and data.startswith(_EXIF, start):
-            turned = containers.tiff_orientation(data[start + len(_EXIF) : end]) in _TURNED
+            turned = containers.exif_orientation(data[start + len(_EXIF) : end]) in _TURNED
         elif marker in _JPEG_FRAMES and end - start >= 5:
             # a height of 0, with the number of lines behind the first scan, is allowed by T.81; no decoder reads it
             height, width = uint(data[start + 1 : start + 3], "big"), uint(data[start + 3 : start + 5], "big")

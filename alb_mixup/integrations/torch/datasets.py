@@ -1,5 +1,7 @@
 """A dataset of a pipeline, and streams of their own for a loader's workers."""
 
+import operator
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -9,8 +11,7 @@ from torch.utils.data import Dataset, get_worker_info
 
 from alb_mixup import _backend
 from alb_mixup._support.memory import keep_freed_memory
-from alb_mixup.datasets import CachedDataset, DiskCache
-from alb_mixup.datasets.protocols import format_of
+from alb_mixup.datasets.protocols import format_of, origins
 from alb_mixup.errors import ArgumentError
 from alb_mixup.integrations.torch.schedule import MixUpSchedule
 from alb_mixup.transforms.mixup import MixUp
@@ -20,13 +21,14 @@ class TransformedDataset(Dataset):  # type: ignore[misc, unused-ignore]
     """A dataset's samples as a pipeline returns them, each worker and epoch of a loader with a stream of its own.
 
     Forked workers of albumentations 2.0.8 would otherwise all draw the same numbers. A worker's stream follows from
-    `torch.manual_seed` and, where it has one, the pipeline's own seed; persistent workers go on with theirs.
+    `torch.manual_seed`, the rank in distributed training and, where it has one, the pipeline's own seed; persistent
+    workers go on with theirs. Where MixUp's reference is this dataset, a cache of it or what it is a part of, no sample
+    is mixed with itself.
 
     Workers also keep up to 64 MB of the memory that they free, for the images that they allocate next, instead of
     giving each back to the system (with glibc; benchmarks/RESULTS.md, "Pages").
 
-    A sample without the pipeline's weight field gets ones: every box of it is a whole one. A MixUp whose reference is
-    the same dataset, cached or not, draws another sample than the one that it is mixed with.
+    A sample without the pipeline's weight field gets ones: every box of it is a whole one.
 
     Args:
         dataset: A dataset of this package, or anything with `__len__` and `__getitem__` that returns dicts for the
@@ -55,11 +57,10 @@ class TransformedDataset(Dataset):  # type: ignore[misc, unused-ignore]
         self.dataset = dataset
         self.pipeline = pipeline
         self.schedule = schedule
-        self._entered = False
-        mixups = [part for part in parts_of(pipeline) if isinstance(part, MixUp)]
-        self._weight_fields = _weight_fields(pipeline, mixups)
-        own = [mixup for mixup in mixups if mixup.reference is not None]
-        self._index_keys = {mixup.index_key for mixup in own if _uncached(mixup.reference) is _uncached(dataset)}
+        self._rank: int | None = None
+        self._entered_in: int | None = None  # the process whose streams the pipeline has
+        self._weight_fields = _weight_fields(pipeline)
+        self._index_keys = {part.index_key for part in parts_of(pipeline) if isinstance(part, MixUp)}
         _check_format("dataset", dataset, pipeline)
 
     def __len__(self) -> int:
@@ -67,22 +68,23 @@ class TransformedDataset(Dataset):  # type: ignore[misc, unused-ignore]
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """Return what the pipeline makes of `dataset[index]`."""
-        if not self._entered and get_worker_info() is not None:
-            _enter_worker([self.pipeline])
-            self._entered = True  # in the worker's own copy of this dataset
+        if self._entered_in != os.getpid():
+            _enter_process([self.pipeline], _rank(self._rank))
+            self._entered_in = os.getpid()
         if self.schedule is not None:
             self.schedule.apply(self.pipeline)
         sample = self.dataset[index]
         _check_format(f"dataset[{index}]", sample, self.pipeline)
         missing = [field for field in self._weight_fields if field not in sample] if "bboxes" in sample else ()
         ones = {field: np.ones(len(sample["bboxes"]), np.float32) for field in missing}
-        made = self.pipeline(**sample, **ones, **dict.fromkeys(self._index_keys, index))
-        return {key: value for key, value in made.items() if key not in self._index_keys}
+        # A partner is not to be the primary itself, wherever both are of one dataset.
+        own = dict.fromkeys(self._index_keys - sample.keys(), origins(self.dataset, operator.index(index) % len(self)))
+        out = self.pipeline(**sample, **ones, **own)
+        return {key: value for key, value in out.items() if key not in own}
 
-
-def _uncached(samples: Any) -> Any:
-    """Return the samples that a cache holds, or those that are none's."""
-    return _uncached(samples.dataset) if isinstance(samples, CachedDataset | DiskCache) else samples
+    def __getstate__(self) -> dict[str, Any]:
+        """Take the rank along: a spawned worker does not know it."""
+        return {**self.__dict__, "_rank": _rank(self._rank)}
 
 
 def _check_format(name: str, samples: Any, pipeline: Any) -> None:
@@ -96,10 +98,11 @@ def _check_format(name: str, samples: Any, pipeline: Any) -> None:
     )
 
 
-def _weight_fields(pipeline: Any, mixups: Iterable[MixUp]) -> list[str]:
+def _weight_fields(pipeline: Any) -> list[str]:
     """Return the label fields of a pipeline's boxes that hold weights: those of its MixUps, and the usual one."""
     processor = pipeline.processors.get("bboxes")
     fields = (processor.params.label_fields if processor else None) or ()
+    mixups = [part for part in parts_of(pipeline) if isinstance(part, MixUp)]
     return [field for field in fields if field in {"mixup_weight", *(mixup.weight_field for mixup in mixups)}]
 
 
@@ -123,14 +126,22 @@ def worker_init_fn(worker_id: int) -> None:
     pipelines = list(_pipelines(dataset))
     if not pipelines:
         raise ArgumentError(f"dataset must have an A.Compose as an attribute, got {type(dataset)} without one")
-    _enter_worker(pipelines)
+    _enter_process(pipelines, _rank(None))
 
 
-def _enter_worker(pipelines: Iterable[Any]) -> None:
-    """Make a loader's worker ready: streams of its own for its pipelines, and memory that it keeps."""
-    keep_freed_memory()
+def _rank(carried: int | None) -> int | None:
+    """Return this process's rank in distributed training; where none is known, that of where an object comes from."""
+    rank = _backend.distributed_rank()
+    return carried if rank is None else rank
+
+
+def _enter_process(pipelines: Iterable[Any], rank: int | None) -> None:
+    """Give pipelines the streams of this process, among a loader's workers and among ranks; keep a worker's memory."""
+    in_worker = get_worker_info() is not None
+    if in_worker:
+        keep_freed_memory()
     for pipeline in pipelines:
-        _backend.seed_in_worker(pipeline, torch.initial_seed(), _backend.distributed_rank())
+        _backend.seed_in_worker(pipeline, torch.initial_seed() if in_worker else None, rank)
 
 
 def _pipelines(dataset: Any) -> Iterator[Any]:

@@ -14,12 +14,13 @@ from torch.utils.data import get_worker_info
 from ultralytics.utils.instance import Instances
 from ultralytics.utils.ops import xywhr2xyxyxyxy, xyxyxyxy2xywhr
 
-from alb_mixup import MixUp, _backend
+from alb_mixup import _backend
 from alb_mixup._support.memory import keep_freed_memory
 from alb_mixup.errors import SampleError
 from alb_mixup.functional.boxes import from_xyxy, to_xyxy
 from alb_mixup.integrations.torch import MixUpSchedule
 from alb_mixup.integrations.ultralytics.masks import INDEX_FIELD, drawn, of_boxes
+from alb_mixup.transforms.mixup import MixUp
 
 
 class Augmentation:
@@ -72,7 +73,12 @@ class Augmentation:
         sample = self.sample(labels)
         if self._partner_keys:
             sample |= dict.fromkeys(self._partner_keys, self.partners.but(labels["im_file"], seed))
+        nothing = self.shapes == "masks" and not len(sample["masks"])
+        if nothing:  # no transform of albumentations 2.0.8 takes no masks: an empty one stands for none
+            sample["masks"] = np.zeros((1, *sample["image"].shape[:2]), np.uint8)
         out = _backend.run_seeded(self.pipeline, sample, seed)
+        if nothing and not self._numbers_masks:
+            out["masks"] = out["masks"][1:]
         image = out["image"]
         if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise SampleError(

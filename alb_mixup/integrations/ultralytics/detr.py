@@ -9,11 +9,9 @@ from ultralytics.models.utils.loss import DETRLoss, RTDETRDetectionLoss
 from ultralytics.utils.loss import VarifocalLoss
 from ultralytics.utils.metrics import bbox_iou
 
-from alb_mixup._support import checks
 from alb_mixup.errors import ArgumentError
 from alb_mixup.integrations._rebinding import with_names
-
-RULES = ("interpolate", "scale")
+from alb_mixup.integrations._weighting import checked_rule
 
 
 class WeightedRTDETRLoss(RTDETRDetectionLoss):  # type: ignore[misc, unused-ignore]
@@ -43,7 +41,7 @@ class WeightedRTDETRLoss(RTDETRDetectionLoss):  # type: ignore[misc, unused-igno
         rule: "interpolate" or "scale".
 
     Attributes:
-        weights: float32 (N,), one for each row of the batch, in its order; None: all 1.
+        weights: One for each row, float32 (N,), of the batch, in its order; None: all 1.
 
     Raises:
         ArgumentError: `rule` is another one; on a call, `weights` are not one for each box.
@@ -59,7 +57,7 @@ class WeightedRTDETRLoss(RTDETRDetectionLoss):  # type: ignore[misc, unused-igno
     def __init__(self, nc: int, *, rule: str = "interpolate") -> None:
         self.vfl: Any
         super().__init__(nc=nc, use_vfl=True)
-        self.vfl = _WeightedVarifocalLoss(self.vfl, checks.choice("rule", rule, RULES))
+        self.vfl = _WeightedVarifocalLoss(self.vfl, checked_rule(rule))
         self.weights: torch.Tensor | None = None
         self._matched: Any = None
 

@@ -9,9 +9,9 @@ import torch
 from ultralytics.models.utils.loss import RTDETRDetectionLoss
 from ultralytics.utils.loss import E2ELoss, SegmentLoss26, v8DetectionLoss, v8OBBLoss, v8SegmentationLoss
 
-from alb_mixup._support import checks
 from alb_mixup.errors import ArgumentError
-from alb_mixup.integrations.ultralytics.detr import RULES, WeightedRTDETRLoss
+from alb_mixup.integrations._weighting import checked_rule
+from alb_mixup.integrations.ultralytics.detr import WeightedRTDETRLoss
 
 
 class _Weighted:
@@ -24,7 +24,7 @@ class _Weighted:
 
     def __init__(self, *args: Any, rule: str = "interpolate", **settings: Any) -> None:
         super().__init__(*args, **settings)
-        self.rule = checks.choice("rule", rule, RULES)
+        self.rule = checked_rule(rule)
         self._stock_assigner, self.assigner = self.assigner, self._assign
         self._stock_bce, self.bce = self.bce, self._class_losses
         self._stock_bbox_loss, self.bbox_loss = self.bbox_loss, self._box_losses

@@ -12,9 +12,10 @@ from alb_mixup.errors import SampleError
 INDEX_FIELD = "mask_index"
 
 
-def drawn(segments: Any, size: tuple[int, int]) -> list[Any]:
-    """Draw each polygon, (N, P, 2) in pixels, as a mask: uint8 (H, W), 0 and 1."""
-    return list(polygons2masks(size, segments, color=1, downsample_ratio=1)) if len(segments) else []
+def drawn(segments: Any, size: tuple[int, int]) -> Any:
+    """Draw each of N polygons, (N, P, 2) in pixels, as a mask: uint8 (N, H, W), 0 and 1."""
+    masks = polygons2masks(size, segments, color=1, downsample_ratio=1) if len(segments) else []
+    return np.array(masks, np.uint8).reshape(-1, *size)
 
 
 def of_boxes(out: dict[str, Any]) -> list[Any]:

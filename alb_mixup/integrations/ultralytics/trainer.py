@@ -14,15 +14,15 @@ from ultralytics.utils import DEFAULT_CFG
 from ultralytics.utils.torch_utils import unwrap_model
 
 from alb_mixup import _backend
-from alb_mixup._support import checks
 from alb_mixup.datasets.base import DetectionDataset
 from alb_mixup.datasets.protocols import classes_of
 from alb_mixup.errors import ArgumentError
 from alb_mixup.integrations._rebinding import with_names
+from alb_mixup.integrations._weighting import checked_rule
 from alb_mixup.integrations.torch import MixUpSchedule
 from alb_mixup.integrations.ultralytics.augmentation import Augmentation, mixups_of
 from alb_mixup.integrations.ultralytics.data import RTDETRTrainingSet, TrainingSet
-from alb_mixup.integrations.ultralytics.detr import RULES, WeightedRTDETRLoss
+from alb_mixup.integrations.ultralytics.detr import WeightedRTDETRLoss
 from alb_mixup.integrations.ultralytics.loss import weighted_criterion
 from alb_mixup.integrations.ultralytics.masks import INDEX_FIELD
 
@@ -50,6 +50,8 @@ def mixup_trainer(
 ) -> type["MixUpTrainer"]:
     """Make the trainer for `YOLO(...).train(trainer=mixup_trainer(pipeline), data=...)`, and for `RTDETR(...)`.
 
+    YOLO models for boxes, masks ("segment") and oriented boxes ("obb", with AlbumentationsX), RT-DETR for boxes.
+
     A training image, resized so that its longer side is `imgsz`, goes through the pipeline and is then letterboxed to
     `imgsz` (or to the batch's shape with `rect=True`), so the pipeline may crop and resize as it likes. It gets
 
@@ -59,6 +61,11 @@ def mixup_trainer(
       one name that Ultralytics gives all.
     - `mixup_weight`: float32 (N,): what the training set says, a sixth column of its label files (as `generate` writes
       them; Ultralytics by itself leaves such files out) or `dataset`; else 1.0 each.
+    - `masks`, for segmentation: uint8 (N, H, W), 0 and 1, one a box. Where the pipeline drops boxes (crops do), whose
+      masks stay, list a label field `mask_index` in its `bbox_params` and in `MixUp(index_fields=["mask_index"])`: it
+      gets each box's number, and says afterwards whose each mask is.
+    - For oriented boxes, `bboxes` have a fifth column, the angle in degrees; `bbox_params` have `bbox_type="obb"` and
+      `clip_after_transform=False`.
 
     and returns the same. Its draws follow Ultralytics' `seed`, differently in each worker and DDP rank; a seed of its
     own has no effect. `WeightedDetectionLoss` and `WeightedRTDETRLoss` say what the loss makes of the weights.
@@ -86,11 +93,14 @@ def mixup_trainer(
 
     Raises:
         ArgumentError: The pipeline or the dataset is not such a thing, `rule` is another one, or `schedule` finds no
-            MixUp in it. From `train`, before the model is built: the task is not "detect", the model is of another
-            kind (World, YOLOE), the data has other than 3 channels or two classes of one name, a reference or the
-            dataset has classes that it lacks, or `distill_model`, `single_cls` together with `classes`, `fraction`
-            together with `dataset`, or (in place of the built-in ones) `augmentations` is given.
-        SampleError: While training, the pipeline returns a class that the data.yaml lacks, or no uint8 RGB image.
+            MixUp in it. From `train`, before the model is built: the task is another one (pose: left and right points
+            would have to change names at flips), the model is of another kind (World, YOLOE), the pipeline's boxes are
+            oriented and the task's are not, or the other way round, the data has other than 3 channels or two classes
+            of one name, a reference or the dataset has classes that it lacks, or `distill_model`, `single_cls` together
+            with `classes`, `dataset` together with `fraction` or another task than "detect", or (in place of the
+            built-in ones) `augmentations` is given.
+        SampleError: While training, the pipeline returns a class that the data.yaml lacks, no uint8 RGB image, or masks
+            that cannot be told apart.
 
     Examples:
         ```python
@@ -112,7 +122,7 @@ def mixup_trainer(
         )
     settings = {
         "pipeline": pipeline,
-        "rule": checks.choice("rule", rule, RULES),
+        "rule": checked_rule(rule),
         "schedule": schedule,
         "after_builtin": after_builtin,
         "dataset": dataset,
