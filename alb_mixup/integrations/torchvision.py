@@ -29,21 +29,24 @@ as they are, and transforms of v2 pass `weights` on untouched. `SanitizeBounding
 from collections.abc import Sequence
 from typing import Any
 
-import torch
-from torchvision.models.detection.fcos import FCOSHead
-from torchvision.models.detection.retinanet import RetinaNetHead
-from torchvision.models.detection.roi_heads import (
-    RoIHeads,
-    fastrcnn_loss,
-    keypointrcnn_loss,
-    keypoints_to_heatmap,
-    maskrcnn_loss,
-)
-from torchvision.models.detection.ssd import SSD
-
 from alb_mixup.errors import ArgumentError
-from alb_mixup.integrations._rebinding import with_names
-from alb_mixup.integrations._weighting import WeightedSums, checked_rule, warn_without_weights, weights_of
+from alb_mixup.integrations._extras import needs
+
+with needs("torchvision"):
+    import torch
+    from torchvision.models.detection.fcos import FCOSHead
+    from torchvision.models.detection.retinanet import RetinaNetHead
+    from torchvision.models.detection.roi_heads import (
+        RoIHeads,
+        fastrcnn_loss,
+        keypointrcnn_loss,
+        keypoints_to_heatmap,
+        maskrcnn_loss,
+    )
+    from torchvision.models.detection.ssd import SSD
+
+    from alb_mixup.integrations._rebinding import with_names
+    from alb_mixup.integrations._weighting import WeightedSums, checked_rule, warn_without_weights, weights_of
 
 _COLLATE = "TorchvisionCollate"
 

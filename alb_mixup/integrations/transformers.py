@@ -38,39 +38,42 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-import torch
-from transformers import TrainerCallback
-from transformers.loss.loss_d_fine import DFineForObjectDetectionLoss, DFineLoss
-from transformers.loss.loss_deformable_detr import (
-    DeformableDetrForObjectDetectionLoss,
-    DeformableDetrForSegmentationLoss,
-    DeformableDetrImageLoss,
-)
-from transformers.loss.loss_deimv2 import Deimv2ForObjectDetectionLoss, Deimv2Loss
-from transformers.loss.loss_for_object_detection import (
-    ForObjectDetectionLoss,
-    ForSegmentationLoss,
-    ImageLoss,
-    box_iou,
-)
-from transformers.loss.loss_grounding_dino import GroundingDinoForObjectDetectionLoss, GroundingDinoImageLoss
-from transformers.loss.loss_lw_detr import LwDetrForObjectDetectionLoss, LwDetrImageLoss
-from transformers.loss.loss_rf_detr import RfDetrForSegmentationLoss, RfDetrImageLoss
-from transformers.loss.loss_rt_detr import RTDetrForObjectDetectionLoss, RTDetrLoss
-
 from alb_mixup.errors import ArgumentError
-from alb_mixup.integrations._rebinding import with_names
-from alb_mixup.integrations._weighting import (
-    RULES,
-    Terms,
-    WeightedSums,
-    checked_rule,
-    class_terms,
-    of_matched,
-    warn_without_weights,
-    weights_of,
-)
-from alb_mixup.integrations.torch import MixUpSchedule
+from alb_mixup.integrations._extras import needs
+
+with needs("transformers"):
+    import torch
+    from transformers import TrainerCallback
+    from transformers.loss.loss_d_fine import DFineForObjectDetectionLoss, DFineLoss
+    from transformers.loss.loss_deformable_detr import (
+        DeformableDetrForObjectDetectionLoss,
+        DeformableDetrForSegmentationLoss,
+        DeformableDetrImageLoss,
+    )
+    from transformers.loss.loss_deimv2 import Deimv2ForObjectDetectionLoss, Deimv2Loss
+    from transformers.loss.loss_for_object_detection import (
+        ForObjectDetectionLoss,
+        ForSegmentationLoss,
+        ImageLoss,
+        box_iou,
+    )
+    from transformers.loss.loss_grounding_dino import GroundingDinoForObjectDetectionLoss, GroundingDinoImageLoss
+    from transformers.loss.loss_lw_detr import LwDetrForObjectDetectionLoss, LwDetrImageLoss
+    from transformers.loss.loss_rf_detr import RfDetrForSegmentationLoss, RfDetrImageLoss
+    from transformers.loss.loss_rt_detr import RTDetrForObjectDetectionLoss, RTDetrLoss
+
+    from alb_mixup.integrations._rebinding import with_names
+    from alb_mixup.integrations._weighting import (
+        RULES,
+        Terms,
+        WeightedSums,
+        checked_rule,
+        class_terms,
+        of_matched,
+        warn_without_weights,
+        weights_of,
+    )
+    from alb_mixup.integrations.torch import MixUpSchedule
 
 
 def weight_loss(model: Any, rule: str = "interpolate") -> None:

@@ -21,7 +21,8 @@ from alb_mixup.functional.geometry import FIT_MODES
 from alb_mixup.transforms.mixup import MixUp
 from alb_mixup.transforms.pipeline import detection_pipeline
 from alb_mixup.view.pages import CAPTION, DPI, LEGEND, MARGIN, Sheet, class_names, plot_samples, reduced, tags_without
-from alb_mixup.view.plot import PALETTE, Scene, read_scene
+from alb_mixup.view.plot import PALETTE
+from alb_mixup.view.scene import Scene, read_scene
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

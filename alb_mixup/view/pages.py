@@ -13,18 +13,16 @@ import numpy as np
 from alb_mixup._support.progress import progress_bar
 from alb_mixup.errors import ArgumentError
 from alb_mixup.view.plot import (
-    Scene,
     alike,
     chip_size,
     chip_style,
     class_color,
     draw,
     draw_tags,
-    file_title,
     font_families,
-    read_scene,
     require_matplotlib,
 )
+from alb_mixup.view.scene import Scene, file_title, read_scene
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

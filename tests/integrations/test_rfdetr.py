@@ -23,8 +23,8 @@ with warnings.catch_warnings():
     from rfdetr import RFDETRNano, RFDETRSegNano
     from rfdetr.utilities.tensors import NestedTensor, pad_targets_to_fixed_count
 
-    from alb_mixup.integrations import rfdetr as integration
     from alb_mixup.integrations.rfdetr import MixUpDataModule, train, weight_loss
+    from alb_mixup.integrations.rfdetr.criterion import WeightedCriterion
 
 from alb_mixup.integrations.torch import MixUpSchedule  # noqa: E402
 from tests.integrations.detectors.of_rfdetr import DETECTORS  # noqa: E402
@@ -32,13 +32,13 @@ from tests.integrations.detectors.table import spread  # noqa: E402
 
 SETTINGS = {
     "epochs": 2,
-    "batch_size": 4,
+    "batch_size": 2,
     "grad_accum_steps": 1,
     "num_workers": 0,
     "tensorboard": False,
     "use_ema": False,
     "multi_scale": False,
-    "device": "cpu",
+    "accelerator": "cpu",
 }
 
 
@@ -95,14 +95,14 @@ class Seen(list):
     """A criterion's targets, and its terms."""
 
     def record(self, monkeypatch):
-        stock = integration._WeightedCriterion.forward
+        stock = WeightedCriterion.forward
 
         def forward(criterion, outputs, targets, num_boxes=None):
             terms = stock(criterion, outputs, targets, num_boxes)
             self.append((criterion.rule, targets, {key: term.detach() for key, term in terms.items()}))
             return terms
 
-        monkeypatch.setattr(integration._WeightedCriterion, "forward", forward)
+        monkeypatch.setattr(WeightedCriterion, "forward", forward)
 
 
 @pytest.mark.parametrize(("kind", "rule"), [(RFDETRNano, "interpolate"), (RFDETRSegNano, "scale")])

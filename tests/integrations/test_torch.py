@@ -15,7 +15,7 @@ import albumentations as A
 import numpy as np
 import pytest
 
-from alb_mixup import MixUp, sample_dataset
+from alb_mixup import CachedDataset, MixUp, sample_dataset
 from alb_mixup.errors import ArgumentError, SampleError
 from tests._support.test_memory import PAGES, fresh, only_glibc, page_faults
 from tests.support.samples import pipeline, sample
@@ -428,6 +428,20 @@ def test_primaries_without_weights_are_whole():
     assert list(map(float, TransformedDataset([unweighted(0)], mixer)[0]["share"])) == [0.75, 0.75, 0.25, 0.25]
     validation = TransformedDataset([unweighted(0)], pipeline(A.HorizontalFlip(p=1.0)))
     assert list(map(float, validation[0]["mixup_weight"])) == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_another_sample_than_the_primary_is_mixed_with_it(cached):
+    samples = [sample(index, labels=(f"{index}",)) for index in range(3)]
+    reference = CachedDataset(samples, 10**6) if cached else samples
+    data = TransformedDataset(samples, pipeline(MixUp(reference, p=1.0)))
+    for _ in range(10):
+        for index in range(3):
+            made = data[index]
+            assert len(set(made["labels"])) == 2
+            assert "mixup_index" not in made
+    alone = TransformedDataset(samples[:1], pipeline(MixUp(samples[:1], p=1.0)))
+    assert len(alone[0]["labels"]) == 2
 
 
 class Coco(list):

@@ -21,8 +21,11 @@ ratio_range=(0.45, 0.55))` keeps both images visible, and with `MixUp(dataset, m
 dropped.
 """
 
-from alb_mixup.integrations.torch.collate import TorchvisionCollate, TransformersCollate
-from alb_mixup.integrations.torch.datasets import TransformedDataset, worker_init_fn
-from alb_mixup.integrations.torch.schedule import MixUpSchedule
+from alb_mixup.integrations._extras import needs
+
+with needs("torch"):
+    from alb_mixup.integrations.torch.collate import TorchvisionCollate, TransformersCollate
+    from alb_mixup.integrations.torch.datasets import TransformedDataset, worker_init_fn
+    from alb_mixup.integrations.torch.schedule import MixUpSchedule
 
 __all__ = ["MixUpSchedule", "TorchvisionCollate", "TransformedDataset", "TransformersCollate", "worker_init_fn"]

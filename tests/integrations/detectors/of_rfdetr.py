@@ -128,3 +128,13 @@ DETECTORS = [
         stages=("0", "enc"),
     ),
 ]
+
+
+def _keypoints():
+    """rfdetr's own loss of keypoint models, which are refused by `train` too."""
+    model = Predictions(masks=False)
+    model.criterion.losses.append("keypoints")
+    weight_loss(model)
+
+
+REFUSED = [("RF-DETR keypoints (package rfdetr)", _keypoints)]

@@ -104,3 +104,4 @@ DETECTORS = [
     OfAnchors("RetinaNet", models.retinanet, terms=("classification", "bbox_regression")),
     OfAnchors("FCOS", models.fcos, terms=("classification", "bbox_regression", "bbox_ctrness")),
 ]
+REFUSED = [("SSD", lambda: weight_loss(models.ssd()))]

@@ -136,3 +136,4 @@ DETECTORS = [
         stages=("0", "enc"),
     ),
 ]
+REFUSED = []

@@ -1,6 +1,7 @@
 """What the table of tests asks of a detector, whichever framework it is of.
 
-A further framework subclasses `Detector` in a module of its own, `of_<framework>.py`, with a list `DETECTORS`.
+A further framework subclasses `Detector` in a module of its own, `of_<framework>.py`, with a list `DETECTORS`, and a
+list `REFUSED` of pairs: what it is called, and a call that raises.
 """
 
 import importlib
@@ -31,6 +32,7 @@ class Detector:
     """
 
     framework: str
+    in_table_of_tests = True
 
     def __init__(self, name, build, terms, stages=(), rules=RULES, needs_boxes=False):
         self.name, self.build, self.terms, self.stages, self.rules = name, build, terms, stages, rules
@@ -98,7 +100,15 @@ def spread(targets, values=(0.0, 0.3, 1.0, 0.7)):
 
 def detectors():
     """Every detector of the frameworks that are installed."""
+    return [detector for module in _modules() for detector in module.DETECTORS]
+
+
+def refusals():
+    """What adapters refuse: (framework, detector, a call that raises)."""
+    return [(module.__name__.split("_")[-1], *each) for module in _modules() for each in module.REFUSED]
+
+
+def _modules():
     found = [name for name in FRAMEWORKS if importlib.util.find_spec(name)]
     modules = [f"{__package__}.of_{name}" for name in found]
-    known = [name for name in modules if importlib.util.find_spec(name)]
-    return [detector for name in known for detector in importlib.import_module(name).DETECTORS]
+    return [importlib.import_module(name) for name in modules if importlib.util.find_spec(name)]
