@@ -65,6 +65,12 @@ class MosaicDataset(Sequence[dict[str, Any]]):
         IndexError: On access, there is no such sample.
         SampleError: On access, the samples do not fit together, or one has no boxes or label field.
         OSError: On access, a sample cannot be read.
+
+    Examples:
+        >>> from alb_mixup import MosaicDataset, sample_dataset
+        >>> mosaics = MosaicDataset(sample_dataset(), size=(320, 320), seed=0)
+        >>> mosaics[0]["image"].shape
+        (320, 320, 3)
     """
 
     def __init__(
@@ -231,7 +237,9 @@ class MosaicDataset(Sequence[dict[str, Any]]):
             if all(isinstance(column, np.ndarray) for column in columns):
                 found[field] = np.concatenate(columns)[rows]
             else:
-                values = [value for column in columns for value in column]
+                # Python's own numbers: 2.0.8 takes NumPy's in a list for categories, and cuts their fractions
+                plain = [column.tolist() if isinstance(column, np.ndarray) else column for column in columns]
+                values = [value for column in plain for value in column]
                 found[field] = [values[row] for row in rows]
         return found
 

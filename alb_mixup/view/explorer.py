@@ -89,8 +89,7 @@ def mix_pair(
         SampleError: The two do not fit together.
 
     Examples:
-        >>> from alb_mixup import sample_dataset
-        >>> from alb_mixup.view.explorer import mix_pair
+        >>> from alb_mixup import mix_pair, sample_dataset
         >>> dataset = sample_dataset()
         >>> mixed = mix_pair(dataset[0], dataset[1], 0.75)
         >>> len(mixed["bboxes"]) == len(dataset[0]["bboxes"]) + len(dataset[1]["bboxes"])

@@ -95,7 +95,7 @@ def _set_probability(transform: Any, p: float) -> bool:
     having = [child for child in children if _set_probability(child, p)]
     if type(transform).__name__ == "OneOrOther" and any(isinstance(child, MixUp) for child in children):
         raise ArgumentError(
-            "MixUp must be where its p counts for MixUpSchedule, got A.OneOrOther, which ignores it: take A.OneOf"
+            "MixUp must not be in A.OneOrOther for MixUpSchedule, got one there, where p is ignored: take A.OneOf"
         )
     if having and hasattr(transform, "transforms_ps"):  # A.OneOf chooses by shares that it took from its children's p
         total = sum(child.p for child in children)
