@@ -1,5 +1,7 @@
 """MixUp for object detection as an Albumentations transform, boxes and their weights included."""
 
+# First, so that in our own program Ctrl-C is one line while all else is imported.
+from alb_mixup._support import interrupt as _interrupt  # noqa: F401
 from alb_mixup._version import __version__
 from alb_mixup.datasets import (
     CachedDataset,
@@ -15,8 +17,10 @@ from alb_mixup.datasets import (
 )
 from alb_mixup.generation.run import generate
 from alb_mixup.transforms.mixup import MixUp
-from alb_mixup.view.explorer import explore
+from alb_mixup.view.explorer import explore, mix_pair
+from alb_mixup.view.pages import plot_samples
 from alb_mixup.view.plot import plot
+from alb_mixup.view.report import report
 
 __all__ = [
     "CachedDataset",
@@ -31,8 +35,11 @@ __all__ = [
     "__version__",
     "explore",
     "generate",
+    "mix_pair",
     "open_dataset",
     "plot",
+    "plot_samples",
+    "report",
     "sample_dataset",
 ]
 

@@ -41,7 +41,7 @@ class CacheError(AlbMixUpError, OSError):
     """A cache file cannot be written (the disk is full), or is damaged, gone, or something else."""
 
 
-class SerializationError(AlbMixUpError, TypeError):
+class SerializationError(AlbMixUpError, TypeError, NotImplementedError):
     """A transform holds something that has no JSON-safe description, such as an in-memory reference."""
 
 
@@ -61,5 +61,13 @@ class UnreadableImageWarning(AlbMixUpWarning):
     """An image could not be read: another was drawn in its place, or a cache leaves it out."""
 
 
+class HardLabelsWarning(AlbMixUpWarning):
+    """Mixes are written without weights though some of their objects can hardly be seen."""
+
+
 class StaleCacheWarning(AlbMixUpWarning):
     """A cache file was made of other images or with other settings, and is built anew."""
+
+
+class MissingWeightsWarning(AlbMixUpWarning):
+    """A loss that reads the boxes' weights met training targets without any."""

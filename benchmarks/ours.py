@@ -8,7 +8,7 @@ import numpy as np
 
 from alb_mixup import MixUp
 from alb_mixup.functional.blend import blend
-from alb_mixup.functional.weights import join_weighed_rows
+from alb_mixup.functional.weights import join_weighted_rows
 from benchmarks.harness import SIDE, Case, sample
 
 
@@ -61,7 +61,7 @@ def direct_case(n_boxes: int) -> Case:
 
     def call() -> Any:
         ratio = generator.beta(1.5, 1.5)
-        return blend(parts[0]["image"], parts[1]["image"], ratio), join_weighed_rows(*rows, -1, ratio)
+        return blend(parts[0]["image"], parts[1]["image"], ratio), join_weighted_rows(*rows, -1, ratio)
 
     return call
 

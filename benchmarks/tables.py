@@ -50,7 +50,7 @@ def against_peers(rounds: int, environments: str | None, **_: Any) -> str:
     """Ours and theirs at the same work, each in a process of its own, then all in one."""
     about = (
         f"Two images of {SIDE}×{SIDE}×3 uint8 with {_BOXES} boxes each, same size, in memory. *Functional kernels* is "
-        "`blend` and `join_weighed_rows` on arrays, λ drawn, without Compose and its checks: what the peers do, who "
+        "`blend` and `join_weighted_rows` on arrays, λ drawn, without Compose and its checks: what the peers do, who "
         "check nothing either. Targets: Ultralytics 15 times our kernels, 5 times our MixUp inside Compose; GluonCV, "
         "MMDetection and YOLOX 8 times our kernels."
     )

@@ -1,6 +1,6 @@
 """MixUp written a second time, from its specification alone: float64, fractions and plain loops.
 
-It shares no code with the package and does not import Albumentations. The one thing it borrows is `cv2.resize`, because
+It shares no code with the package. It borrows `A.Resize`, to ask where a point goes, and `cv2.resize`, because
 OpenCV is what defines "bilinear" here; where the resized pixels go, and what becomes of them, is worked out below.
 """
 
@@ -11,11 +11,21 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+import albumentations as A
 import cv2
 import numpy as np
 
 FIT_MODES = ("contain", "cover", "stretch", "canvas")
 BBOX_FORMATS = ("pascal_voc", "coco", "yolo", "albumentations")
+
+
+def point_centre() -> float:
+    """Return where in its pixel a keypoint at whole numbers lies, which the installed Albumentations decides."""
+    resize = A.Compose([A.Resize(2, 2)], keypoint_params=A.KeypointParams("xy", remove_invisible=False))
+    return float(np.ravel(resize(image=np.zeros((1, 1, 3), np.uint8), keypoints=[[0.0, 0.0]])["keypoints"])[0])
+
+
+POINT_CENTRE = point_centre()
 
 
 class Placement(NamedTuple):
@@ -186,6 +196,7 @@ def mix(
         for name, sample in sources.items()
     )
 
+    gone = {name: set() for name in sources}  # boxes that are dropped, whose masks go with them
     if "bboxes" in primary:
         mixed |= {"bboxes": [], "labels": [], "mixup_weight": [], "sources": []}
         for name, sample in sources.items():
@@ -196,11 +207,13 @@ def mix(
                 x_min, x_max = clip(x_min, canvas_hw[1]), clip(x_max, canvas_hw[1])
                 y_min, y_max = clip(y_min, canvas_hw[0]), clip(y_max, canvas_hw[0])
                 if x_max <= x_min or y_max <= y_min:
+                    gone[name].add(index)
                     continue
                 weight = float(sample["mixup_weight"][index]) if "mixup_weight" in sample else 1.0
                 if weighting == "ratio":
                     weight *= shares[name]
                 if weight < min_weight:
+                    gone[name].add(index)
                     continue
                 mixed["bboxes"].append([x_min, y_min, x_max, y_max])
                 mixed["labels"].append(sample["labels"][index])
@@ -212,7 +225,8 @@ def mix(
         mixed |= {"keypoints": [], "keypoint_labels": []}
         for name, sample in sources.items():
             for index, (x, y) in enumerate(sample["keypoints"]):
-                mixed["keypoints"].append(move_point(float(x), float(y), places[name], sizes[name]))
+                moved = move_point(float(x) + POINT_CENTRE, float(y) + POINT_CENTRE, places[name], sizes[name])
+                mixed["keypoints"].append((moved[0] - POINT_CENTRE, moved[1] - POINT_CENTRE))
                 mixed["keypoint_labels"].append(sample["keypoint_labels"][index])
         mixed["keypoints"] = np.array(mixed["keypoints"], dtype=np.float64).reshape(-1, 2)
 
@@ -220,7 +234,8 @@ def mix(
         mixed["masks"] = [
             paint(mask, places[name], canvas_hw, fill_mask, mask_interpolation)
             for name, sample in sources.items()
-            for mask in sample["masks"]
+            for index, mask in enumerate(sample["masks"])
+            if index not in gone[name] or len(sample["masks"]) != len(sample["bboxes"])
         ]
 
     if "mask" in primary:

@@ -204,7 +204,8 @@ def test_keypoints_and_masks_by_hand() -> None:
     assert mixed["masks"][1].tolist() == [[9, 7, 7, 7, 7, 9]] * 4
     assert mixed["masks"][2].tolist() == doubled
     # twice, one column further
-    assert mixed["keypoints"].tolist() == [[5, 1], [2, 2], [5, 4]]
+    shift = oracle.POINT_CENTRE  # twice as large by centres: half a pixel further
+    assert mixed["keypoints"].tolist() == [[5, 1], [2 + shift, 2 + shift], [5 + shift, 4 + shift]]
     assert mixed["keypoint_labels"] == ["nose", "ear", "tail"]
     # a tie goes to the primary
     assert mix(primary, reference, 0.5)["mask"].tolist() == [[1] * 6] * 4

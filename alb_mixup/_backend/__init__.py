@@ -4,16 +4,19 @@
 different hooks from different generators, and keep their label encoders and box formats in different places.
 """
 
-from alb_mixup._backend.installation import BBOX_FORMATS, VERSION, Compose, from_dict
+from alb_mixup._backend.installation import BBOX_FORMATS, PIXEL_CENTRE, VERSION, Compose, from_dict, to_dict
 from alb_mixup._backend.labels import (
+    check_exact,
     check_weights,
     encode_labels,
+    keep_strings_whole,
     known_codes,
     known_labels,
     renew_label_mappings,
 )
 from alb_mixup._backend.rows import (
     bbox_format,
+    filtered,
     from_internal,
     is_oriented,
     refuse_frame_binding,
@@ -21,21 +24,36 @@ from alb_mixup._backend.rows import (
     refuse_ultralytics,
     to_internal,
 )
-from alb_mixup._backend.streams import WorkerStream, mosaic_pipeline, run_nested, run_seeded, seed_in_worker
+from alb_mixup._backend.streams import (
+    WorkerStream,
+    compose,
+    distributed_rank,
+    mosaic_pipeline,
+    run_nested,
+    run_seeded,
+    seed_in_worker,
+)
+from alb_mixup._backend.tensors import without_tensors
 from alb_mixup._backend.transforms import MixTransform, only_printing
 
 __all__ = [
     "BBOX_FORMATS",
+    "PIXEL_CENTRE",
     "VERSION",
     "Compose",
     "MixTransform",
     "WorkerStream",
     "bbox_format",
+    "check_exact",
     "check_weights",
+    "compose",
+    "distributed_rank",
     "encode_labels",
+    "filtered",
     "from_dict",
     "from_internal",
     "is_oriented",
+    "keep_strings_whole",
     "known_codes",
     "known_labels",
     "mosaic_pipeline",
@@ -47,5 +65,7 @@ __all__ = [
     "run_nested",
     "run_seeded",
     "seed_in_worker",
+    "to_dict",
     "to_internal",
+    "without_tensors",
 ]

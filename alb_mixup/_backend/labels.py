@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from numbers import Real
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from alb_mixup.errors import SampleError
 from alb_mixup.functional import Array
 
 _NUMBERS = frozenset({bool, int, float})
+_EXACT = 2**24  # from here on, float32 has no longer every whole number
 _NOTHING: Mapping[str, Any] = {}
 
 
@@ -26,6 +27,17 @@ def known_labels(processor: Any, name: str) -> Mapping[str, Any]:
     return known
 
 
+def keep_strings_whole(known: Mapping[str, Any]) -> None:
+    """Let arrays of strings be as wide as the primary's labels: 2.0.8 cuts them to the width of its first call's.
+
+    Args:
+        known: What `known_labels` returned.
+    """
+    for labels in known.values():
+        if labels.dtype is not None and labels.dtype.kind in "US":
+            labels.dtype = np.result_type(labels.dtype, np.asarray(list(labels.encoder.classes_)).dtype)
+
+
 def known_codes(known: Any, values: Any) -> Array | list[Any] | None:
     """Encode a reference's labels where nothing can be wrong with them, as is usual; others are for `encode_labels`.
 
@@ -40,16 +52,50 @@ def known_codes(known: Any, values: Any) -> Array | list[Any] | None:
     if known is None:
         return None
     if known.encoder is None:
-        if isinstance(values, list):
-            return values if known.dtype is None and _NUMBERS.issuperset(map(type, values)) else None
-        plain = isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype.kind in "iuf"
-        return values if plain and (known.dtype is None or known.dtype == values.dtype) else None
+        return values if _are_plain(values, known.dtype) else None
     if known.encoder.is_numerical or known.dtype is not None or not isinstance(values, list):
         return None
     try:
         return np.fromiter(map(known.encoder.classes_.get, values), np.intp, len(values))
     except TypeError:  # a label that is new, or cannot be hashed
         return None
+
+
+def check_exact(known: Any, column: Array, values: Any, field: str) -> None:
+    """Refuse a primary's whole numbers that float32, in which a pipeline holds them, has rounded.
+
+    Args:
+        known: What `known_labels` has of their field, or None.
+        column: The primary's labels as the pipeline holds them, (N,), N > 0.
+        values: The partner's: of a list alone they tell whether numbers are meant as whole ones.
+        field: Their label field.
+
+    Raises:
+        SampleError: They have been rounded, or may have been.
+    """
+    if known is None or known.encoder is not None or -_EXACT < column.min() <= column.max() < _EXACT:
+        return
+    meant = known.dtype is None and all(isinstance(value, int | np.integer) for value in values)
+    if meant or (known.dtype is not None and known.dtype.kind in "iu"):
+        _refuse_rounded(field, "the primary", column)
+
+
+def _are_plain(values: Any, dtype: np.dtype[Any] | None) -> bool:
+    """Tell whether labels are numbers that a pipeline holds as they are, the primary's being of this dtype."""
+    if isinstance(values, list):
+        numbers = dtype is None and _NUMBERS.issuperset(map(type, values))
+        return numbers and (not values or -_EXACT < min(values) <= max(values) < _EXACT)
+    if not isinstance(values, np.ndarray) or values.ndim != 1 or values.dtype.kind not in "iuf":
+        return False
+    exact = values.dtype.kind == "f" or not values.size or -_EXACT < values.min() <= values.max() < _EXACT
+    return bool(exact) and (dtype is None or dtype == values.dtype)
+
+
+def _refuse_rounded(field: str, where: str, numbers: Any) -> NoReturn:
+    raise SampleError(
+        f"label field {field!r} must hold whole numbers below {_EXACT}, got {np.max(np.abs(numbers)):.0f} from "
+        f"{where}: Albumentations holds them as float32, which would round it; give them as strings"
+    )
 
 
 def encode_labels(processor: Any, name: str, field: str, values: Array | list[Any], like: Any) -> Array:
@@ -71,19 +117,22 @@ def encode_labels(processor: Any, name: str, field: str, values: Array | list[An
     """
     known = known_labels(processor, name).get(field)
     labels = values.tolist() if isinstance(values, np.ndarray) else [_plain(value) for value in values]
+    whole = [label for label in labels if isinstance(label, int)]
+    numeric = all(isinstance(label, Real) for label in labels)
+    if numeric and any(abs(label) >= _EXACT for label in whole):
+        _refuse_rounded(field, "the reference", whole)
     if known is None:
         container = _array_like(labels, like) if isinstance(like, np.ndarray) else labels
         return np.ravel(processor.label_manager.process_field(name, field, container))
-    numeric = all(isinstance(label, Real) for label in labels)
     if numeric != (known.encoder is None or all(isinstance(label, Real) for label in known.encoder.classes_)):
         raise SampleError(
-            f"label field {field!r} must be numbers in both images or in neither, got {labels[:3]} from the "
-            f"reference; the primary's are {'other labels' if numeric else 'numbers'}"
+            f"label field {field!r} must be numbers in both images or in neither, got {labels[:3]} from the reference, "
+            f"{'other labels' if numeric else 'numbers'} from the primary: convert one"
         )
     if known.encoder is None or known.encoder.is_numerical:
         numbers = np.asarray(labels)
-        whole = known.dtype is not None and known.dtype.kind in "iub"
-        if whole and not np.array_equal(numbers.astype(known.dtype), numbers):
+        narrow = known.dtype is not None and known.dtype.kind in "iub"
+        if narrow and not np.array_equal(numbers.astype(known.dtype), numbers):
             raise SampleError(
                 f"label field {field!r} must fit the primary's dtype {known.dtype}, got {labels[:3]} from the "
                 "reference: give the primary's as an array of a wider dtype, or both as lists"
@@ -124,7 +173,7 @@ def check_weights(known: Any, field: str) -> None:
         field: Their label field.
 
     Raises:
-        SampleError: The primary's weights are no floats.
+        SampleError: The primary's weights are not floats.
     """
     if known is None or (known.is_numerical and (known.dtype is None or known.dtype.kind == "f")):
         return

@@ -54,25 +54,45 @@ def to_internal(processor: Any, rows: Array, hw: tuple[int, int], row_format: st
     return converted
 
 
-def from_internal(processor: Any, rows: Array, hw: tuple[int, int]) -> tuple[Array, dict[str, Any]]:
-    """Undo `to_internal` and `encode_labels`: what a pipeline that ended here would return.
+def filtered(processor: Any, bboxes: Array, hw: tuple[int, int]) -> tuple[Array, Array | None]:
+    """Drop and clip boxes as a pipeline that ended here would.
+
+    Args:
+        processor: The pipeline's bbox processor.
+        bboxes: (N, D) rows as the pipeline holds them.
+        hw: (height, width) of the image that they belong to.
+
+    Returns:
+        (M, D) rows, M <= N; and which of the N those are, bool; None where all.
+    """
+    count = len(bboxes)
+    if not count or _keeps(processor, bboxes):
+        return bboxes, None
+    numbered = np.column_stack([bboxes, np.arange(count, dtype=bboxes.dtype)])
+    rows: Array = processor.filter(numbered, _shape(hw))
+    return rows[:, :-1], None if len(rows) == count else np.isin(np.arange(count), rows[:, -1])
+
+
+def from_internal(processor: Any, rows: Array, hw: tuple[int, int], key: str) -> tuple[Array, dict[str, Any]]:
+    """Undo `to_internal` and `encode_labels`: what a pipeline that ended here would return of rows that it keeps.
 
     Args:
         processor: The pipeline's bbox or keypoints processor.
         rows: (N, D) rows as the pipeline holds them, encoded label fields included.
         hw: (height, width) of the image that they belong to.
+        key: Target that they are, such as "bboxes".
 
     Returns:
         (M, C) coordinates in the pipeline's format, M <= N, and the M labels of each label field.
     """
     name, fields = processor.default_data_name, list(processor.params.label_fields or ())
     plain = name == "bboxes" and len(rows) > 0 and _keeps(processor, rows)
-    if len(rows) and not plain:
+    if len(rows) and name == "keypoints":
         rows = processor.filter(rows, _shape(hw))
     if len(rows) == 0:
         return np.zeros((0, 4), np.float32), {field: [] for field in fields}
     first = rows.shape[1] - len(fields)
-    labels = {field: decode_labels(processor, name, field, rows[:, first + i]) for i, field in enumerate(fields)}
+    labels = {field: decode_labels(processor, key, field, rows[:, first + i]) for i, field in enumerate(fields)}
     if not plain:
         return processor.check_and_convert(rows[:, :first], _shape(hw), "from"), labels
     coordinates = rows[:, :first].astype(np.float32)
@@ -92,15 +112,15 @@ def _shape(hw: tuple[int, int]) -> Any:
 
 
 def refuse_instance_binding(label_fields: Sequence[str]) -> None:
-    """Refuse AlbumentationsX's `instance_binding`, which has no place for added rows.
+    """Refuse AlbumentationsX's `instance_binding`: a partner has no place for its instances yet.
 
     Raises:
         SampleError: The pipeline uses it.
     """
     if "_bbox_instance_id" in label_fields or "_kp_instance_id" in label_fields:
         raise SampleError(
-            "A.Compose(instance_binding=...) must not be set around MixUp: AlbumentationsX refuses rows that a "
-            "transform adds; give bboxes, masks and keypoints as targets of their own"
+            "A.Compose must have no instance_binding around MixUp, got one: it is not supported by MixUp yet; give "
+            "bboxes, masks and keypoints as targets of their own, which MixUp keeps together"
         )
 
 
@@ -112,7 +132,7 @@ def refuse_frame_binding() -> None:
     """
     if IS_X and getattr(get_current_invocation(), "frame_state", None) is not None:
         raise SampleError(
-            "A.Compose(frame_binding=...) must not be set around MixUp: the reference has no annotations for each "
+            "A.Compose must have no frame_binding around MixUp, got one: the reference has no annotations for each "
             "frame; apply MixUp to images without it"
         )
 

@@ -2,11 +2,12 @@
 
 import contextvars
 import multiprocessing
+import multiprocessing.util
 import os
 import random
 import sys
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import albumentations as A
 import numpy as np
@@ -14,46 +15,118 @@ import numpy as np
 from alb_mixup._backend.installation import IS_X
 
 
+class _BareForks(list[int]):  # a list of its own kind, for a plain one takes no weak reference
+    """Of which fork of its parent this process is the child, and its parent of its own: where nothing else tells."""
+
+
+_bare_forks = _BareForks()
+_forked = 0
+
+
+def _count_fork() -> None:
+    global _forked  # noqa: PLW0603  (what the interpreter calls after a fork has no other place for it)
+    _forked += 1
+
+
+def _note_fork() -> None:
+    global _forked  # noqa: PLW0603
+    _bare_forks.append(_forked)
+    _forked = 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_parent=_count_fork, after_in_child=_note_fork)
+    # A child that multiprocessing has forked has an identity, and begins to count anew.
+    multiprocessing.util.register_after_fork(_bare_forks, list.clear)
+
+
+def bare_forks() -> list[int]:
+    """Name this process where nothing but a bare `os.fork` tells it from its parent and its siblings."""
+    return list(_bare_forks)
+
+
 def worker_words() -> list[int]:
     """Name this worker process: by PyTorch's seed for worker and epoch, else by its place among its siblings."""
     torch_data = sys.modules.get("torch.utils.data")  # looked up, not imported: no worker of PyTorch's without it
     info = torch_data.get_worker_info() if torch_data else None
-    if info is not None:
-        return [info.seed]
-    return list(getattr(multiprocessing.current_process(), "_identity", ()))
+    identity = getattr(multiprocessing.current_process(), "_identity", ())
+    return [*(identity if info is None else [info.seed]), *_bare_forks]
+
+
+def distributed_rank() -> int | None:
+    """Return this process's rank in distributed training, which seeds that are alike on all ranks leave out.
+
+    Returns:
+        The rank; None where there is one process, or none is known: in a spawned worker, say.
+    """
+    distributed = sys.modules.get("torch.distributed")  # looked up, not imported: no ranks without it, but by launchers
+    if distributed is not None and distributed.is_available() and distributed.is_initialized():
+        return int(distributed.get_rank()) if distributed.get_world_size() > 1 else None
+    rank, world_size = os.environ.get("RANK", ""), os.environ.get("WORLD_SIZE", "")
+    return int(rank) if rank.isdecimal() and world_size.isdecimal() and int(world_size) > 1 else None
+
+
+class Place(NamedTuple):
+    """Where code runs, as far as its randomness must differ from that of the same code elsewhere.
+
+    Attributes:
+        process_id: Of the process.
+        rank: In distributed training; None where there is one process.
+    """
+
+    process_id: int
+    rank: int | None
+
+    @classmethod
+    def here(cls, carried_rank: int | None) -> "Place":
+        """Name this place; where no rank is known, it is `carried_rank`, of the process that an object comes from."""
+        rank = distributed_rank()
+        return cls(os.getpid(), carried_rank if rank is None else rank)
+
+    def words_after(self, before: "Place") -> list[int]:
+        """Return what a stream must take up that comes from another place; nothing where both may draw alike."""
+        words = worker_words() if self.process_id != before.process_id else []
+        return words if self.rank is None else [*words, self.rank]
 
 
 class WorkerStream:
-    """A stream of seeds for what is no transform: it repeats under a seed, and no two workers have the same.
+    """A stream of seeds for what is not a transform: it repeats under a seed, and no two workers have the same.
 
     Args:
         seed: None: another stream each time.
     """
 
     def __init__(self, seed: int | None) -> None:
-        self._generator, self._process_id = np.random.default_rng(seed), os.getpid()
+        self._generator, self._place = np.random.default_rng(seed), Place(os.getpid(), None)
+        self._carried_rank: int | None = None
 
     def next(self, end: int) -> int:
         """Draw a whole number below `end`."""
-        if os.getpid() != self._process_id:  # a copy of the parent's, and of every sibling's
-            words, self._process_id = worker_words(), os.getpid()
+        here = Place.here(self._carried_rank)
+        if here != self._place:  # a copy of the parent's, of every sibling's, or seeded alike on every rank
+            words, self._place = here.words_after(self._place), here
             if words:
                 self._generator = np.random.default_rng([int(self._generator.integers(2**63)), *words])
         return int(self._generator.integers(end))
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_carried_rank": Place.here(self._carried_rank).rank}
 
-def seed_in_worker(pipeline: Any, seed: int) -> None:
-    """Give a pipeline the stream of this worker of PyTorch's DataLoader, for all of its transforms.
 
-    AlbumentationsX does so itself, from the same seed.
+def seed_in_worker(pipeline: Any, seed: int | None, rank: int | None) -> None:
+    """Give a pipeline the stream of this worker of PyTorch's DataLoader, or of this rank, for all of its transforms.
+
+    AlbumentationsX seeds workers itself, from the same seed, but knows no ranks.
 
     Args:
         pipeline: `A.Compose`.
-        seed: The worker's `torch.initial_seed()`; a seed that the pipeline was built with is combined with it.
+        seed: The worker's `torch.initial_seed()`; None outside of a worker. A seed that the pipeline was built with is
+            combined with it.
+        rank: In distributed training; None where there is one process.
     """
-    if not IS_X:
-        words = [seed] if pipeline.seed is None else [seed, pipeline.seed]
-        set_streams(pipeline, words)
+    known = [word for word in (seed, pipeline.seed) if word is not None]
+    if known and (rank is not None or (seed is not None and not IS_X)):
+        set_streams(pipeline, known if rank is None else [*known, rank])
 
 
 def set_streams(pipeline: Any, words: list[int]) -> None:
@@ -61,9 +134,14 @@ def set_streams(pipeline: Any, words: list[int]) -> None:
     pipeline.set_random_state(np.random.default_rng(words), random.Random(str(words)))
 
 
+def compose(transforms: Sequence[Any], **settings: Any) -> Any:
+    """Build an `A.Compose` of this package's own, which reports nothing to anybody."""
+    return A.Compose(list(transforms), **settings, **({"telemetry": False} if IS_X else {}))
+
+
 def mosaic_pipeline(**settings: Any) -> Any:
     """Build a pipeline of one `A.Mosaic`, for boxes as normalized corners with any further columns."""
-    return A.Compose([A.Mosaic(**settings, p=1.0)], bbox_params=A.BboxParams("albumentations"))
+    return compose([A.Mosaic(**settings, p=1.0)], bbox_params=A.BboxParams("albumentations"))
 
 
 def run_nested(pipeline: Any, sample: Mapping[str, Any], seed: int) -> dict[str, Any]:

@@ -3,8 +3,10 @@
 import inspect
 import os
 import random
+import sys
 import threading
 from collections.abc import Mapping
+from types import FrameType
 from typing import Any
 
 import albumentations as A
@@ -12,7 +14,13 @@ import numpy as np
 from albumentations.core.type_definitions import Targets
 
 from alb_mixup._backend.installation import IS_X
-from alb_mixup._backend.streams import set_streams, worker_words
+from alb_mixup._backend.streams import Place, bare_forks, set_streams
+
+if IS_X:
+    from albumentations.core.invocation import get_current_invocation
+
+
+_HANDED = "alb_mixup_drawn"  # key under which a call's data carries what was drawn from `draw` to `mix`
 
 
 class _RecordTransform(A.DualTransform):  # type: ignore[misc, unused-ignore]
@@ -23,12 +31,16 @@ class _RecordTransform(A.DualTransform):  # type: ignore[misc, unused-ignore]
     )
     _supported_bbox_types = frozenset({"hbb", "obb"})
 
-    def draw(self, data: Mapping[str, Any], generator: np.random.Generator) -> dict[str, Any]:
-        """Draw the record of one application: JSON-safe, and all that `mix` needs besides data and reference."""
+    def draw(self, data: Mapping[str, Any], generator: np.random.Generator) -> tuple[dict[str, Any], Any]:
+        """Draw the record of one application, JSON-safe; and what `mix` then need not read again."""
         raise NotImplementedError
 
-    def mix(self, data: dict[str, Any], record: Mapping[str, Any]) -> dict[str, Any]:
-        """Apply a record to the targets of one sample."""
+    def mix(self, data: dict[str, Any], record: Mapping[str, Any], drawn: Any) -> dict[str, Any]:
+        """Apply a record to the targets of one sample; `drawn` is what `draw` made with it, None in a replay."""
+        raise NotImplementedError
+
+    def sample_keys(self) -> list[str]:
+        """Name the keys of a call under which samples come."""
         raise NotImplementedError
 
     def update_transform_params(self, params: dict[str, Any], *_: Any, **__: Any) -> dict[str, Any]:
@@ -37,7 +49,18 @@ class _RecordTransform(A.DualTransform):  # type: ignore[misc, unused-ignore]
 
     def apply_with_params(self, params: Any, *_: Any, **data: Any) -> dict[str, Any]:
         """Apply a record: where both Albumentations arrive, after drawing and from replay."""
-        return self.mix(data, getattr(params, "params", params))
+        drawn = data.pop(_HANDED, None)
+        return self.mix(data, getattr(params, "params", params), drawn)
+
+    def _draw(self, data: Any, generator: np.random.Generator) -> dict[str, Any]:
+        """Draw; what was drawn goes with the call's own data, for the record is kept and must hold no pixels."""
+        record, data[_HANDED] = self.draw(data, generator)
+        return record
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Take the rank along: a spawned worker does not know it."""
+        state = super().__getstate__() if IS_X else self.__dict__  # BasicTransform of 2.0.8 has none
+        return {**state, "_carried_rank": Place.here(self._carried_rank).rank}
 
 
 if IS_X:
@@ -45,11 +68,28 @@ if IS_X:
     class MixTransform(_RecordTransform):
         """AlbumentationsX: one stream for a whole call, seeded for each DataLoader worker by X itself."""
 
+        _carried_rank: int | None = None
+
         def sample_parameters(self, params: Any, data: Any, targets: Any, sampling: Any) -> Any:
             """Draw from the only generator that a seeded X pipeline repeats."""
-            record = self.draw(data, sampling.random_generator)
+            generator = sampling.random_generator
+            # X knows workers, but neither ranks that are seeded alike nor bare forks. A call with a seed of its own
+            # is the same everywhere.
+            if getattr(get_current_invocation(), "seed", None) is None:
+                rank = Place.here(self._carried_rank).rank
+                words = [*bare_forks(), *([] if rank is None else [rank])]
+                if words:
+                    generator = np.random.default_rng([int(generator.integers(2**63)), *words])
+            record = self._draw(data, generator)
             sampling.applied_overrides["ratio_range"] = [record["ratio"], record["ratio"]]
             return A.SampledParams(params=record)
+
+        def get_tensor_metadata_keys(self) -> frozenset[str]:
+            """Have X give tensors under these keys as arrays.
+
+            Not by `targets_as_params`: X would warn that a replay may go wrong, which reads the samples again.
+            """
+            return frozenset(self.sample_keys())
 
         def get_applied_params(self) -> dict[str, Any]:
             """Return the last record, without X's envelope; empty where the transform was not applied."""
@@ -58,7 +98,9 @@ if IS_X:
 else:
 
     class MixTransform(_RecordTransform):  # type: ignore[no-redef]
-        """albumentations 2.0.8: it seeds every transform of a pipeline alike, and forked workers not at all."""
+        """Albumentations 2.0.8: it seeds every transform of a pipeline alike, and forked workers not at all."""
+
+        _carried_rank: int | None = None
 
         def __init__(self, p: float) -> None:
             self._rank = 0  # among the transforms of this class in one pipeline
@@ -72,33 +114,35 @@ else:
                 self._rank = rank
                 self.set_random_seed(self.seed)
 
+        def get_processor(self, key: str) -> Any:
+            """Return the running pipeline's processor; `self.processors` are those of the pipeline built last."""
+            return running_processors().get(key)
+
         def set_random_seed(self, seed: int | None) -> None:
             """Seed with the rank as well: two MixUps in one pipeline must not draw the same partner."""
             self.seed = seed
             words = None if seed is None else [seed, 1 + self._rank]
             self.set_random_state(np.random.default_rng(words), random.Random(None if words is None else str(words)))
+            self._place = Place(os.getpid(), None)  # a seed may be that of all ranks
 
         def set_random_state(self, random_generator: np.random.Generator, py_random: random.Random) -> None:
-            """Remember the process too: generators that arrive in another one are copies of its siblings'."""
+            """Remember the place too: generators that arrive in another one are copies of its siblings'."""
             super().set_random_state(random_generator, py_random)
-            self._process_id = os.getpid()
+            self._place = Place.here(self._carried_rank)
 
         def should_apply(self, force_apply: bool = False) -> bool:
-            """Decide from a stream that no sibling worker has."""
-            if os.getpid() != self._process_id:
-                self._leave_siblings()
+            """Decide from a stream that no sibling worker and no other rank has."""
+            here = Place.here(self._carried_rank)
+            if here != self._place:
+                words = here.words_after(self._place)
+                if words:
+                    set_streams(self, [int(self.random_generator.integers(2**63)), *words])
+                self._place = here
             return bool(super().should_apply(force_apply))
 
         def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
             """Draw from the transform's own generator."""
-            return self.draw(data, self.random_generator)
-
-        def _leave_siblings(self) -> None:
-            words = worker_words()
-            self._process_id = os.getpid()
-            if words:
-                words = [int(self.random_generator.integers(2**63)), *words]
-                set_streams(self, words)
+            return self._draw(data, self.random_generator)
 
     class _PipelineRank(threading.local):
         """Counts the transforms that are handed one and the same processors."""
@@ -112,6 +156,22 @@ else:
             return self.rank
 
     _pipeline_rank = _PipelineRank()
+
+
+def running_processors() -> Mapping[str, Any]:
+    """Return the processors of the pipeline of 2.0.8 that is running; nothing where a transform was called alone.
+
+    2.0.8 tells a transform the processors of the pipeline that was built last, which need not be the one that runs.
+    The one that runs is on the stack, a few calls up: it is the nearest that is in no other.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code is A.Compose.__call__.__code__:
+            pipeline = frame.f_locals["self"]
+            if pipeline.main_compose:
+                return pipeline.processors  # type: ignore[no-any-return]
+        frame = frame.f_back
+    return {}
 
 
 def only_printing() -> bool:

@@ -1,7 +1,7 @@
 """Checks of arguments and of what samples hold: each returns the value in its plain form, or says what to give."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,10 @@ def beta_parameters(alpha: Any) -> tuple[float, float]:
     constraint = "a positive finite number or a pair of them, e.g. 1.5 for Beta(1.5, 1.5)"
     both = (alpha, alpha) if isinstance(alpha, _REAL) else pair("alpha", alpha, constraint)
     a, b = (number("alpha", value, constraint, low=math.nextafter(0.0, 1.0)) for value in both)
+    if not math.isfinite(a + b):  # NumPy would return λ = 0 for ever
+        raise ArgumentError(
+            f"alpha must be small enough for a finite sum of both, got {alpha!r}: 1e6 fixes λ at one half"
+        )
     return a, b
 
 
@@ -86,6 +90,13 @@ def field_name(name: str, value: Any) -> str:
     return value
 
 
+def field_names(name: str, value: Any) -> list[str]:
+    """Return a list of non-empty strings."""
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise ArgumentError(f"{name} must be a list of names, got {value!r}: put one name in a list too")
+    return [field_name(f"each of {name}", item) for item in value]
+
+
 def whole_number(name: str, value: Any) -> int:
     """Return an int that is not negative."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
@@ -117,14 +128,14 @@ def are_finite(numbers: Any) -> bool:
     """Tell whether N > 0 numbers are all finite.
 
     Raises:
-        TypeError, ValueError: They are no numbers.
+        TypeError, ValueError: They are not numbers.
     """
     lowest, highest = extremes(np.asarray(numbers, np.float32))
     return -math.inf < lowest <= highest < math.inf
 
 
 def check_finite(name: str, weights: Any) -> None:
-    """Refuse weights that are no numbers, or not finite."""
+    """Refuse weights that are not numbers, or not finite."""
     try:
         finite = are_finite(weights)
     except (TypeError, ValueError) as error:

@@ -6,12 +6,13 @@ import json
 import operator
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
-from alb_mixup.datasets.annotations.packed import PackedAnnotations
+from alb_mixup.datasets.annotations.packed import PackedAnnotations, PackedStrings
 from alb_mixup.datasets.annotations.validate import InvalidLog
 from alb_mixup.datasets.images.decode import image_size, read_fitted_image, read_image
 from alb_mixup.datasets.protocols import Sample
@@ -19,6 +20,23 @@ from alb_mixup.errors import ArgumentError
 from alb_mixup.functional.fit import Fit
 
 _Dataset = TypeVar("_Dataset", bound="DetectionDataset")
+
+
+@dataclass
+class Found:
+    """What a reader found beside images and boxes.
+
+    Attributes:
+        left_out: How many objects were left out on purpose, by reason.
+        unlabelled: Images without a label file, below the root.
+        orphans: Label files without an image, below the root.
+        splits: The splits that the source has.
+    """
+
+    left_out: dict[str, int] = field(default_factory=dict)
+    unlabelled: list[str] = field(default_factory=list)
+    orphans: list[str] = field(default_factory=list)
+    splits: tuple[str, ...] = ()
 
 
 class DetectionDataset(Sequence[dict[str, Any]]):
@@ -41,13 +59,23 @@ class DetectionDataset(Sequence[dict[str, Any]]):
     workers share; images are read on every access. Datasets can be pickled, and `to_spec` describes them in JSON.
 
     Attributes:
-        bbox_format: the format of `bboxes`, as `A.BboxParams` names it. `"pascal_voc"`: x_min, y_min, x_max, y_max
+        bbox_format: The format of `bboxes`, as `A.BboxParams` names it. `"pascal_voc"`: x_min, y_min, x_max, y_max
             in pixels, 0-based, half-open (a box over the whole image is 0, 0, W, H). `"coco"`: x_min, y_min, width,
             height in pixels. `"yolo"`: x_center, y_center, width, height in shares of the image's sides.
-        root: the dataset's folder, absolute.
-        split: the split that was asked for, or None.
-        classes: the class names; the part returned by `annotated` has the same.
-        invalid: everything invalid that was found, each with `file`, `object_index` (or None) and `reason`.
+        root: The dataset's folder, absolute.
+        split: The split that was asked for, or None.
+        classes: The class names; the part returned by `annotated` has the same.
+        invalid: Everything invalid that was found, each with `file`, `object_index` (or None) and `reason`.
+        left_out: How many objects were left out on purpose, by reason: `{"crowd": 3}`, `{"difficult": 2}`.
+        splits: The splits that the source has, as far as it names any.
+
+    Examples:
+        >>> from alb_mixup import sample_dataset
+        >>> dataset = sample_dataset()
+        >>> sorted(dataset.annotations(0))
+        ['bboxes', 'labels', 'mixup_weight']
+        >>> dataset.image_size(0)
+        (480, 640)
     """
 
     bbox_format = "pascal_voc"
@@ -61,6 +89,7 @@ class DetectionDataset(Sequence[dict[str, Any]]):
         annotations: PackedAnnotations,
         log: InvalidLog,
         spec: Mapping[str, Any] | None,
+        found: Found | None = None,
     ) -> None:
         self.root = root
         self.split = split
@@ -69,7 +98,20 @@ class DetectionDataset(Sequence[dict[str, Any]]):
         self._annotations = annotations
         self._images = np.arange(len(annotations.sizes))
         self._spec = None if spec is None else dict(spec)
+        found = found or Found()
+        self.left_out, self.splits = {key: count for key, count in found.left_out.items() if count}, found.splits
+        self._unlabelled, self._orphans = PackedStrings.pack(found.unlabelled), PackedStrings.pack(found.orphans)
         log.warn(stacklevel=3)  # in the name of who builds the reader
+
+    @property
+    def unlabelled(self) -> tuple[str, ...]:
+        """Images, below `root`, that no label file belongs to; an empty label file says that an image is background."""
+        return tuple(self._unlabelled)
+
+    @property
+    def orphans(self) -> tuple[str, ...]:
+        """Label files, below `root`, whose image is missing; in formats where that is invalid, see `invalid`."""
+        return tuple(self._orphans)
 
     def __len__(self) -> int:
         return len(self._images)
@@ -80,19 +122,19 @@ class DetectionDataset(Sequence[dict[str, Any]]):
         return Sample({"image": image, **self.annotations(index)}, self.bbox_format)
 
     def fitted(self, index: int, fit: Fit) -> tuple[dict[str, Any], tuple[int, int]]:
-        """`dataset[index]` with no more pixels decoded than it takes to place the image: what `MixUp` asks for.
+        """Read `dataset[index]` with no more pixels decoded than it takes to place the image: what `MixUp` asks for.
 
         Args:
-            index: the image's position.
-            fit: the canvas that the image is going to be placed on, and how.
+            index: The image's position.
+            fit: The canvas that the image is going to be placed on, and how.
 
         Returns:
             The sample, and height and width of the whole image. A JPEG that is much larger than needed comes decoded
             at 1/2, 1/4 or 1/8 of its size; the annotations are still those of the whole image.
 
         Raises:
-            IndexError: there is no such image.
-            ImageReadError: as `dataset[index]`.
+            IndexError: There is no such image.
+            ImageReadError: As `dataset[index]`.
         """
         if type(self).__getitem__ is not DetectionDataset.__getitem__:  # a subclass that makes samples of its own
             sample = self[index]
@@ -101,16 +143,16 @@ class DetectionDataset(Sequence[dict[str, Any]]):
         return Sample({"image": image, **self.annotations(index)}, self.bbox_format), whole
 
     def annotations(self, index: int) -> dict[str, Any]:
-        """What `dataset[index]` holds except `image`, without decoding it.
+        """Return what `dataset[index]` holds except `image`, without decoding it.
 
         Args:
-            index: the image's position; negative ones count from the end.
+            index: The image's position; negative ones count from the end.
 
         Returns:
             `bboxes` float32 (N, 4) in `bbox_format`, `labels` list of N names, `mixup_weight` float32 (N,).
 
         Raises:
-            IndexError: there is no such image.
+            IndexError: There is no such image.
         """
         packed = self._annotations
         rows = packed.rows(self._image_number(index))
@@ -121,22 +163,22 @@ class DetectionDataset(Sequence[dict[str, Any]]):
         }
 
     def image_path(self, index: int) -> Path:
-        """The file of image `index`, absolute.
+        """Return the file of image `index`, absolute.
 
         Raises:
-            IndexError: there is no such image.
+            IndexError: There is no such image.
         """
         return self.root / self._annotations.files[self._image_number(index)]
 
     def image_size(self, index: int) -> tuple[int, int]:
-        """Height and width of image `index` in pixels, without decoding it where that can be avoided.
+        """Return height and width of image `index` in pixels, without decoding it where that can be avoided.
 
         They are what the annotation states. Where the format states none, the image is asked, turned as viewers show
         it.
 
         Raises:
-            IndexError: there is no such image.
-            ImageReadError: the image has to be asked, and is missing or not an image.
+            IndexError: There is no such image.
+            ImageReadError: The image has to be asked, and is missing or not an image.
         """
         return self._stated_size(index) or image_size(self.image_path(index))
 
@@ -145,21 +187,21 @@ class DetectionDataset(Sequence[dict[str, Any]]):
         return (int(height), int(width)) if height else None
 
     def annotated(self: _Dataset) -> _Dataset:
-        """The part of the dataset whose images have boxes: the same class, sharing the same arrays."""
+        """Return the part of the dataset whose images have boxes: the same class, sharing the same arrays."""
         part = copy.copy(self)
         part._images = self._images[self._boxes_per_image() > 0]
         part._spec = None if self._spec is None else {**self._spec, "annotated": True}
         return part
 
     def to_spec(self) -> dict[str, Any] | None:
-        """A small description in plain JSON types, from which `from_spec` builds the same dataset again.
+        """Return a small description in plain JSON types, from which `from_spec` builds the same dataset again.
 
         None where annotations were given in memory.
         """
         return copy.deepcopy(self._spec)
 
     def fingerprint(self) -> str:
-        """A hash, hexadecimal, of the images' names and all annotations: equal wherever the same dataset lies.
+        """Return a hash, hexadecimal, of the images' names and all annotations: equal wherever the same dataset lies.
 
         Pixels are not looked at.
         """
@@ -188,18 +230,27 @@ class DetectionDataset(Sequence[dict[str, Any]]):
 
 
 def absolute_path(path: str | os.PathLike[str], argument: str = "root", of: str = "a folder") -> Path:
-    """A user's path as an absolute one, which stays right when the working directory changes.
+    """Return a user's path as an absolute one, which stays right when the working directory changes.
 
     Raises:
-        ArgumentError: `path` is no path.
+        ArgumentError: It is not a path.
     """
     if not isinstance(path, (str, os.PathLike)):
-        raise ArgumentError(f"{argument} must be the path of {of}, a str or Path; got {path!r}.")
+        raise ArgumentError(f"{argument} must be the path of {of}, a str or Path, got {path!r}: give one")
     return Path(os.path.abspath(path))
 
 
+def is_text(name: str) -> bool:
+    """Tell whether a name can be written to a file: JSON and YAML can name half of a surrogate pair, which cannot."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def checked_classes(classes: Sequence[str] | None) -> tuple[str, ...] | None:
-    """The user's class names as a tuple, or None where the data is to say.
+    """Return the user's class names as a tuple, or None where the data is to say.
 
     Raises:
         ArgumentError: `classes` is a single str, is empty, repeats a name, or holds something else than str.
@@ -207,6 +258,8 @@ def checked_classes(classes: Sequence[str] | None) -> tuple[str, ...] | None:
     if classes is None:
         return None
     names = () if isinstance(classes, str) else tuple(classes)
-    if not names or len(set(names)) < len(names) or not all(isinstance(name, str) for name in names):
-        raise ArgumentError(f"classes must be a sequence of different class names, or None; got {classes!r}.")
+    if not names or not all(isinstance(name, str) and is_text(name) for name in names) or len(set(names)) < len(names):
+        raise ArgumentError(
+            f"classes must be a sequence of different class names, or None, got {classes!r}: name each once"
+        )
     return names

@@ -17,7 +17,8 @@ from alb_mixup.functional.boxes import BBOX_FORMATS, from_xyxy, to_xyxy
 from alb_mixup.functional.fit import Fit
 
 _WEIGHT = "mixup_weight"
-_SEEDS = 2**32  # so many there are, as in MixUp's record
+_NONE = -1  # the position of no box
+_SEEDS = 2**32  # how many there are, as in MixUp's record
 
 
 class MosaicDataset(Sequence[dict[str, Any]]):
@@ -51,6 +52,8 @@ class MosaicDataset(Sequence[dict[str, Any]]):
             it whole and pads.
         fill: Value, or one for each channel, of the padding.
         label_fields: Keys of a sample that have one value for each box. `mixup_weight` is 1.0 where a sample lacks it.
+        index_fields: Those of `label_fields` whose values are positions of boxes in their own sample. In a mosaic they
+            are positions in the mosaic, -1 where the box is not there.
         seed: Seed of the draws; None: another one each time.
 
     Attributes:
@@ -62,6 +65,12 @@ class MosaicDataset(Sequence[dict[str, Any]]):
         IndexError: On access, there is no such sample.
         SampleError: On access, the samples do not fit together, or one has no boxes or label field.
         OSError: On access, a sample cannot be read.
+
+    Examples:
+        >>> from alb_mixup import MosaicDataset, sample_dataset
+        >>> mosaics = MosaicDataset(sample_dataset(), size=(320, 320), seed=0)
+        >>> mosaics[0]["image"].shape
+        (320, 320, 3)
     """
 
     def __init__(
@@ -74,6 +83,7 @@ class MosaicDataset(Sequence[dict[str, Any]]):
         fit_mode: str = "cover",
         fill: float | Sequence[float] = 0,
         label_fields: Sequence[str] = ("labels", _WEIGHT),
+        index_fields: Sequence[str] = (),
         seed: int | None = None,
     ) -> None:
         bbox_format = format_of(dataset)
@@ -94,6 +104,12 @@ class MosaicDataset(Sequence[dict[str, Any]]):
         self.fit_mode = checks.choice("fit_mode", fit_mode, ("cover", "contain"))
         self.fill = checks.fill_value("fill", fill)
         self.label_fields = [checks.field_name("each of label_fields", field) for field in label_fields]
+        self.index_fields = checks.field_names("index_fields", index_fields)
+        if not set(self.index_fields) <= set(self.label_fields):
+            raise ArgumentError(
+                f"index_fields must be among label_fields {self.label_fields}, got {self.index_fields}: name them "
+                "in both"
+            )
         self.seed = None if seed is None else checks.whole_number("seed", seed)
         self._stream = _backend.WorkerStream(self.seed)
         self._fit = Fit(self.cell_size, self.fit_mode, cv2.INTER_LINEAR)
@@ -133,7 +149,7 @@ class MosaicDataset(Sequence[dict[str, Any]]):
         try:
             made = _backend.run_nested(self._pipeline, {**items[0], "mosaic_metadata": items[1:]}, seeds[0])
         except ValueError as error:
-            raise SampleError(f"dataset{indices}: A.Mosaic refuses them: {error}") from error
+            raise SampleError(f"dataset{indices} must fit into one A.Mosaic, got {error}: mend the samples") from error
         image = made["image"].reshape(*self.size, *parts[0]["image"].shape[2:])
         return Sample({"image": image, **self._rows(np.asarray(made["bboxes"]), parts)}, self.bbox_format)
 
@@ -143,7 +159,7 @@ class MosaicDataset(Sequence[dict[str, Any]]):
         if spec is None:
             return None
         pairs = {name: list(getattr(self, name)) for name in ("size", "grid", "cell_size", "center_range")}
-        rest = {name: getattr(self, name) for name in ("fit_mode", "fill", "label_fields", "seed")}
+        rest = {name: getattr(self, name) for name in ("fit_mode", "fill", "label_fields", "index_fields", "seed")}
         return {"dataset": "MosaicDataset", "of": spec, **pairs, **rest}
 
     def __repr__(self) -> str:
@@ -215,12 +231,32 @@ class MosaicDataset(Sequence[dict[str, Any]]):
         rows = made[:, 4].astype(np.int64)
         for field in self.label_fields:
             columns = [part[field] for part in parts]
+            if field in self.index_fields:
+                found[field] = self._positions(field, columns, rows)
+                continue
             if all(isinstance(column, np.ndarray) for column in columns):
                 found[field] = np.concatenate(columns)[rows]
             else:
-                values = [value for column in columns for value in column]
+                # Python's own numbers: 2.0.8 takes NumPy's in a list for categories, and cuts their fractions
+                plain = [column.tolist() if isinstance(column, np.ndarray) else column for column in columns]
+                values = [value for column in plain for value in column]
                 found[field] = [values[row] for row in rows]
         return found
+
+    def _positions(self, field: str, columns: list[Any], rows: Array) -> Array:
+        """Return positions of boxes among the mosaic's, from those in each part; -1 where the box is not there."""
+        counts = [len(column) for column in columns]
+        begins = np.repeat(np.cumsum(counts) - counts, counts)
+        named = np.concatenate([np.asarray(column, np.int64) for column in columns])
+        inside = (named >= 0) & (named < np.repeat(counts, counts))
+        if not (inside | (named == _NONE)).all():
+            raise SampleError(
+                f"{field} must be positions of boxes in their sample, or -1 for none, got {named[:5].tolist()}: leave "
+                "it out of index_fields if it is something else"
+            )
+        placed = np.full(sum(counts), _NONE)
+        placed[rows] = np.arange(len(rows))
+        return np.where(inside, placed[np.where(inside, named + begins, 0)] if len(placed) else _NONE, _NONE)[rows]
 
 
 def _whole_pair(name: str, value: Any) -> tuple[int, int]:

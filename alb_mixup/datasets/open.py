@@ -2,112 +2,255 @@
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Literal
 
+from alb_mixup._support.checks import choice
+from alb_mixup._support.regular import open_regular
 from alb_mixup.datasets.annotations.validate import OnInvalid
 from alb_mixup.datasets.base import DetectionDataset, absolute_path
 from alb_mixup.datasets.formats.coco import CocoDataset
+from alb_mixup.datasets.formats.coco_folder import coco_files
+from alb_mixup.datasets.formats.listing import (
+    Tree,
+    chosen_split,
+    files_with,
+    is_split,
+    named_folder,
+    names_in,
+    split_names,
+)
 from alb_mixup.datasets.formats.voc import VocDataset
+from alb_mixup.datasets.formats.voc_layout import looks_like_voc
 from alb_mixup.datasets.formats.yolo import YoloDataset
-from alb_mixup.datasets.formats.yolo_yaml import YAML_SUFFIXES, yaml_in
-from alb_mixup.errors import DatasetError
+from alb_mixup.datasets.formats.yolo_folder import looks_like_yolo
+from alb_mixup.errors import ArgumentError, DatasetError
+
+Layout = Literal["coco", "yolo", "voc"]
+
+LAYOUTS: tuple[Layout, ...] = ("coco", "yolo", "voc")
+_TITLES = {"coco": "COCO", "yolo": "YOLO", "voc": "Pascal VOC"}
+_MOST_FOLDERS = 200  # that are looked into for datasets
+_NAMED = 10  # of what was found, in a message
 
 
 def open_dataset(
     path: str | os.PathLike[str],
     split: str | None = None,
     *,
+    layout: Layout | None = None,
+    images: str | os.PathLike[str] | None = None,
+    annotations: str | os.PathLike[str] | None = None,
     classes: Sequence[str] | None = None,
     on_invalid: OnInvalid = "drop",
+    keep_difficult: bool = False,
 ) -> DetectionDataset:
-    """Open a dataset in any of the layouts that this package reads.
+    """Open a dataset in any of the layouts that this package reads, as the usual tools export them.
+
+    What a folder is follows from what its files say: a JSON file is COCO's by its keys, an XML file is Pascal VOC's by
+    its root, a YAML file is YOLO's by its keys. Where a folder is no dataset itself but one folder in it is, that is
+    opened.
 
     Args:
-        path: a COCO JSON file, a data.yaml, or a folder: Pascal VOC where it holds `Annotations/` or XML files, YOLO
-            where it holds a data.yaml, or folders `images` and `labels`; COCO where it or its folder `annotations`
-            holds JSON files, or its folder `<split>` a `_annotations.coco.json`.
-        split: a split, such as `"train"`. None: all of a VOC folder, `"train"` of YOLO, the only JSON file of COCO.
-            For COCO it is the last part of a file's name, with or without a year: `instances_train2017.json`.
-        classes: as for the reader.
-        on_invalid: as for the reader.
+        path: A COCO JSON file, a data.yaml, a darknet .data file, or a folder.
+        split: A split, such as `"train"`. None: all of a Pascal VOC folder; otherwise `"train"` where there is one, or
+            the only split. For COCO it is a part of the file's name, with or without a year
+            (`instances_train2017.json`), or the name of its folder; a lone file whose name has no split is `"train"`.
+        layout: `"coco"`, `"yolo"` or `"voc"`. None: it is found out.
+        images: The images' folder, below `path` or a path of its own. None: it is looked for.
+        annotations: The COCO JSON file, or the folder of the labels of YOLO or of the XML files, as well.
+        classes: As for the reader.
+        on_invalid: As for the reader.
+        keep_difficult: As for `VocDataset`; only for Pascal VOC.
 
     Returns:
         A `VocDataset`, `YoloDataset` or `CocoDataset`, with its other settings at their defaults.
 
     Raises:
-        ArgumentError: an argument breaks its constraint.
-        DatasetError: no layout is recognised, or more than one is, or the dataset cannot be opened.
-        AnnotationError: an annotation is invalid and `on_invalid` is `"raise"`.
+        ArgumentError: An argument breaks its constraint.
+        DatasetError: No layout is recognised, or more than one is, there is no such split, or the dataset cannot be
+            opened.
+        AnnotationError: An annotation is invalid and `on_invalid` is `"raise"`.
+
+    Examples:
+        >>> from alb_mixup import open_dataset, sample_dataset
+        >>> open_dataset(sample_dataset().root).invalid
+        ()
+        >>> open_dataset("roboflow-export", "valid", on_invalid="clip")  # doctest: +SKIP
     """
     source = absolute_path(path, "path", "a dataset")
-    layouts = _layouts(source, split)
-    if len(layouts) != 1:
-        seen = "looks like more than one: " + ", ".join(layouts) if layouts else "is none of them"
-        raise DatasetError(
-            "path must be a dataset in COCO (JSON file), YOLO (data.yaml) or Pascal VOC (Annotations/) layout; "
-            f"{source.as_posix()} {seen}. Use CocoDataset, YoloDataset or VocDataset and name the file or folder."
+    if layout is not None:
+        choice("layout", layout, LAYOUTS)
+    if not os.path.exists(source):
+        state = "is a link to nothing" if os.path.lexists(source) else "does not exist"
+        raise DatasetError(f"path must be a dataset, got {source.as_posix()}, which {state}: correct the path")
+    tree = Tree()
+    source, kind, splits = _resolve(source, split, layout, tree)
+    if splits:
+        split = None  # the folder of one split
+    if keep_difficult and kind != "voc":
+        raise ArgumentError(f"keep_difficult must be False for {_TITLES[kind]}, got {keep_difficult!r}: leave it out")
+    if kind == "voc":
+        voc = VocDataset(
+            source, split, images=images, annotations=annotations, classes=classes, keep_difficult=keep_difficult,
+            on_invalid=on_invalid,
+        )  # fmt: skip
+        voc.splits = splits or voc.splits
+        return voc
+    if kind == "yolo":
+        yolo = YoloDataset(
+            source, split, images=images, annotations=annotations, classes=classes, on_invalid=on_invalid
         )
-    [(layout, found)] = layouts.items()
-    if layout == "VOC":
-        return VocDataset(found[0], split, classes=classes, on_invalid=on_invalid)
-    if layout == "YOLO":
-        return YoloDataset(found[0], split or "train", classes=classes, on_invalid=on_invalid)
-    if len(found) > 1:
-        names = ", ".join(file.relative_to(source).as_posix() for file in found)
-        raise DatasetError(f"split must choose one of the COCO files in {source.as_posix()}: {names}; got {split!r}.")
-    return CocoDataset(found[0], classes=classes, on_invalid=on_invalid)
+        yolo.splits = splits or yolo.splits
+        return yolo
+    file, of_files = _coco_file(source, split, annotations, tree)
+    folder = None if images is None else named_folder(images, file.parent if source.is_file() else source, "images")
+    coco = CocoDataset(file, folder, classes=classes, on_invalid=on_invalid)
+    coco.splits = splits or of_files
+    return coco
 
 
 def sample_dataset() -> VocDataset:
-    """Fourteen blood-smear photographs with their boxes, embedded in the package.
+    """Open fourteen blood-smear photographs with their boxes, embedded in the package.
 
     640×480 pixels, RGB, 3 to 30 boxes an image, classes `Platelets`, `RBC` and `WBC`. Enough to see MixUp at work
     without a download; too few to train on.
 
     Source: BCCD, https://github.com/Shenggan/BCCD_Dataset at commit d272fb1, MIT, © 2017 shenggan.
+
+    Examples:
+        >>> from alb_mixup import sample_dataset
+        >>> sample_dataset()[0]["image"].shape
+        (480, 640, 3)
     """
     dataset = VocDataset(Path(__file__).parent / "sample", on_invalid="raise")
     dataset._spec = {"dataset": "sample"}  # no folder: the package lies elsewhere on the next machine
     return dataset
 
 
-def _layouts(source: Path, split: str | None) -> dict[str, list[Path]]:
-    """Each layout that `source` looks like, with the files or folder to open."""
-    suffix = source.suffix.lower()
-    if source.is_file() and suffix in {".json", *YAML_SUFFIXES}:
-        return {"COCO" if suffix == ".json" else "YOLO": [source]}
-    if not source.is_dir():
-        return {}
-    names = os.listdir(source)
-    found: dict[str, list[Path]] = {}
-    if _holds(source / "Annotations", ".xml") or _holds(source, ".xml"):
-        found["VOC"] = [source]
-    if yaml_in(source) is not None or {"images", "labels"} <= set(names) or _split_folders(source):
-        found["YOLO"] = [source]
-    files = _files(source, split)
-    if files:
-        found["COCO"] = files
-    return found
+def _resolve(
+    source: Path, split: str | None, layout: Layout | None, tree: Tree
+) -> tuple[Path, Layout, tuple[str, ...]]:
+    """The file or folder to open, its layout, and the splits where it is the folder of one of them."""
+    if not os.path.isdir(source):
+        return source, layout or _layout_of_file(source), ()
+    names_in(source, "path")  # or an error that says why not
+    found = _layouts(source, tree)
+    if layout is not None and (layout in found or not found):
+        return source, layout, ()
+    if len(found) == 1:
+        return source, found[0], ()
+    if found:
+        raise DatasetError(
+            f"path must be a dataset of one layout, got {source.as_posix()}, which looks like more than one: "
+            f"{', '.join(_TITLES[each] for each in found)}: choose with layout= one of {', '.join(found)}"
+        )
+    below = _datasets_below(source, tree)
+    if below and all(is_split(name) for name in below):
+        chosen = chosen_split(split, tuple(below), source) or ""
+        return source / chosen, below[chosen], tuple(below)
+    if len(below) == 1:
+        [(name, kind)] = below.items()
+        return source / name, kind, ()
+    raise _unknown(source, below)
 
 
-def _holds(folder: Path, suffix: str) -> bool:
-    return folder.is_dir() and any(name.lower().endswith(suffix) for name in os.listdir(folder))
+def _layouts(source: Path, tree: Tree) -> list[Layout]:
+    """Each layout that a folder looks like."""
+    looks: dict[Layout, bool] = {
+        "voc": looks_like_voc(source, tree),
+        "yolo": looks_like_yolo(source, tree),
+        "coco": bool(coco_files(source, tree)),
+    }
+    return [layout for layout, does in looks.items() if does]
 
 
-def _split_folders(source: Path) -> bool:
-    return any((folder / "images").is_dir() and (folder / "labels").is_dir() for folder in source.iterdir())
+def _layout_of_file(source: Path) -> Layout:
+    """The layout of an index file, by what it says."""
+    try:
+        with open_regular(source) as file:
+            begin = file.read(4096)
+    except OSError as error:
+        raise DatasetError(
+            f"path must be a dataset's file that can be read, got {source.as_posix()}: {error.strerror}"
+        ) from error
+    text = begin.lstrip(b"\xef\xbb\xbf\xff\xfe\0 \t\r\n")
+    if text.startswith((b"{", b"[")) or source.suffix.lower() == ".json":
+        return "coco"
+    if text.startswith(b"<"):
+        raise DatasetError(
+            f"path must be a COCO JSON file, a data.yaml or a folder, got {source.as_posix()}, which is XML: give the "
+            "folder of the dataset"
+        )
+    return "yolo"
 
 
-def _files(source: Path, split: str | None) -> list[Path]:
-    found = sorted(
-        {*source.glob("*.json"), *source.glob("annotations/*.json"), *source.glob("*/_annotations.coco.json")}
+def _datasets_below(source: Path, tree: Tree) -> dict[str, Layout]:
+    """The datasets in a folder's folders, or else in theirs, by their paths; those of two layouts are none."""
+    names = tree.folders(source)[:_MOST_FOLDERS]
+    for paths in (
+        names,
+        [f"{name}/{inner}" for name in names for inner in tree.folders(source / name)],
+    ):
+        found = {}
+        for path in paths[:_MOST_FOLDERS]:
+            layouts = _layouts(source / path, tree)
+            if layouts:
+                found[path] = layouts[0]
+        if found:
+            return found
+    return {}
+
+
+def _unknown(source: Path, below: dict[str, Layout]) -> DatasetError:
+    if below:
+        named = ", ".join(f"{name} ({_TITLES[kind]})" for name, kind in list(below.items())[:_NAMED])
+        more = f" and {len(below) - _NAMED} more" if len(below) > _NAMED else ""
+        return DatasetError(
+            f"path must be one dataset, got {source.as_posix()}, which holds {named}{more}: give one of these folders"
+        )
+    names = names_in(source, "path")
+    json = list(files_with(names, (".json",)))[:_NAMED]
+    seen = f" (no COCO lists in {', '.join(json)})" if json else ""
+    return DatasetError(
+        "path must be a dataset in COCO (JSON file), YOLO (data.yaml) or Pascal VOC (Annotations/) layout, got "
+        f"{source.as_posix()}, which is none of them{seen}: give its folder or file, and the layout with layout= where "
+        "it is not recognised"
     )
-    if split is None:
-        return found
-    chosen = [file for file in found if _split_of(file).rstrip("0123456789") == split or _split_of(file) == split]
-    # instances_, captions_ and person_keypoints_ come together: the boxes are those of the first
-    return [file for file in chosen if file.stem.startswith("instances")] or chosen or found
 
 
-def _split_of(file: Path) -> str:
-    return file.parent.name if file.name == "_annotations.coco.json" else file.stem.rpartition("_")[2]
+def _coco_file(
+    source: Path, split: str | None, annotations: str | os.PathLike[str] | None, tree: Tree
+) -> tuple[Path, tuple[str, ...]]:
+    """The annotation file of a split, and the splits that there are."""
+    if annotations is not None:
+        below = source / annotations
+        source = below if os.path.isfile(below) else absolute_path(annotations, "annotations", "a COCO JSON file")
+    if not os.path.isdir(source):
+        names = split_names(PurePosixPath(source.parent.name, source.name)) or ("train",)
+        if split is not None and split not in names:
+            chosen_split(split, names, source)
+        return source, names[-1:]
+    files = coco_files(source, tree)
+    if not files:
+        raise DatasetError(
+            f"annotations must be a COCO JSON file, got none in {source.as_posix()}: name it with annotations="
+        )
+    if len(files) == 1 and not next(iter(files.values())):
+        files = dict.fromkeys(files, ("train",))
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for file, of_file in files.items():
+        groups.setdefault(of_file or (PurePosixPath(file).stem,), []).append(file)
+    short = [names[-1] for names in groups]
+    splits = tuple(names[-1] if short.count(names[-1]) == 1 else names[0] for names in groups)
+    of_split = {name: group for group, shorter in zip(groups, splits, strict=True) for name in (group[0], shorter)}
+    chosen = split if split in of_split else chosen_split(split, splits, source)
+    # instances_ and person_keypoints_ come together: the boxes of all classes are in the first
+    found = groups[of_split[splits[0] if chosen is None else chosen]]
+    found = [file for file in found if PurePosixPath(file).name.startswith("instances")] or found
+    if len(found) > 1:
+        raise DatasetError(
+            f"annotations must be one COCO JSON file of a split, got {', '.join(found)} in {source.as_posix()}: name "
+            "one with annotations="
+        )
+    return source / found[0], splits

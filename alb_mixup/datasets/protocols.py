@@ -4,9 +4,12 @@ Any sequence of dicts serves as a dataset and as MixUp's reference. The protocol
 one gets more from this package. No class has to derive from them.
 """
 
+import sys
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeGuard
 
+from alb_mixup.errors import ArgumentError
 from alb_mixup.functional.fit import Fit
 
 
@@ -100,12 +103,12 @@ def is_sequence(value: Any) -> TypeGuard[Samples]:
 
 
 def can_fit(samples: Any) -> TypeGuard[Fitted]:
-    """Tell whether samples can be read no larger than needed."""
-    return hasattr(samples, "fitted")
+    """Tell whether samples, or some of those that they wrap, can be read no larger than needed."""
+    return hasattr(samples, "fitted") or any(map(can_fit, _wrapped_by_torch(samples)))
 
 
 def read(samples: Samples, index: int, fit: Fit | None, seed: int) -> tuple[Any, tuple[int, int] | None]:
-    """Read one sample, no larger than needed where the samples know how.
+    """Read one sample, no larger than needed where the samples know how, also from inside PyTorch's wrappers.
 
     Args:
         samples: What to read from.
@@ -116,11 +119,38 @@ def read(samples: Samples, index: int, fit: Fit | None, seed: int) -> tuple[Any,
     Returns:
         The sample, and (height, width) of its whole image; None where `sample["image"]` is the whole one.
     """
+    while _wrapped_by_torch(samples):
+        samples, index = _inside(samples, index)
     if hasattr(samples, "seeded"):
         return samples.seeded(index, seed), None
-    if fit is None or not can_fit(samples):
+    if fit is None or not hasattr(samples, "fitted"):
         return samples[index], None
-    return samples.fitted(index, fit)
+    return samples.fitted(index, fit)  # type: ignore[no-any-return]
+
+
+def layers(samples: Any) -> list[Any]:
+    """Return a dataset and, where it is a cache, what it is a cache of: the same samples at the same positions."""
+    found = [samples]
+    while getattr(found[-1], "is_cache", False):
+        found.append(found[-1].dataset)
+    return found
+
+
+def origins(samples: Any, index: int) -> list[tuple[Any, int]]:
+    """Name a sample in every dataset that it is known to be of: in a wrapper, and in what that wraps.
+
+    Args:
+        samples: A dataset, a cache of one, or PyTorch's `Subset` or `ConcatDataset`.
+        index: The sample's position, not negative.
+
+    Returns:
+        Each dataset, and the sample's position in it.
+    """
+    found = [(layer, index) for layer in layers(samples)]
+    while _wrapped_by_torch(found[-1][0]):
+        samples, index = _inside(*found[-1])
+        found += [(layer, index) for layer in layers(samples)]
+    return found
 
 
 def spec_of(samples: Any) -> dict[str, Any] | None:
@@ -129,10 +159,51 @@ def spec_of(samples: Any) -> dict[str, Any] | None:
 
 
 def format_of(samples: Any) -> str | None:
-    """Return what samples, or one sample, say of their boxes' format; None where they say nothing."""
-    return getattr(samples, "bbox_format", None)
+    """Return what samples, or one sample, say of their boxes' format, or those that they wrap; None where none does.
+
+    A wrapper has what it wraps as its attribute `dataset` (as PyTorch's `Subset`) or `datasets` (`ConcatDataset`).
+
+    Raises:
+        ArgumentError: They wrap datasets of different formats.
+    """
+    said = getattr(samples, "bbox_format", None)
+    if said is not None:
+        return said  # type: ignore[no-any-return]
+    formats = {format_of(part) for part in _wrapped(samples)}
+    if len(formats) > 1:
+        raise ArgumentError(
+            f"dataset must have boxes of one format, got {type(samples).__name__} of datasets in "
+            f"{', '.join(sorted(map(repr, formats)))}: convert one, or give an attribute bbox_format"
+        )
+    return formats.pop() if formats else None
 
 
 def classes_of(samples: Any) -> Sequence[str] | None:
-    """Return the class names of samples; None where they name none."""
-    return getattr(samples, "classes", None)
+    """Return the class names of samples, or those that they wrap; None where none are named, or different ones."""
+    said = getattr(samples, "classes", None)
+    if said is not None:
+        return said  # type: ignore[no-any-return]
+    classes = [classes_of(part) for part in _wrapped(samples)]
+    return classes[0] if classes and all(names == classes[0] for names in classes) else None
+
+
+def _wrapped(samples: Any) -> list[Any]:
+    """Return the datasets that a dataset wraps."""
+    if is_sequence(getattr(samples, "dataset", None)):
+        return [samples.dataset]
+    parts = getattr(samples, "datasets", None)
+    return list(parts) if isinstance(parts, list | tuple) else []
+
+
+def _wrapped_by_torch(samples: Any) -> list[Any]:
+    """Return the datasets that PyTorch's own wrappers wrap, whose positions are known."""
+    data = sys.modules.get("torch.utils.data")  # looked up, not imported: no wrappers of PyTorch's without it
+    return _wrapped(samples) if data and type(samples) in {data.Subset, data.ConcatDataset} else []
+
+
+def _inside(samples: Any, index: int) -> tuple[Any, int]:
+    """Return the dataset within PyTorch's wrapper that holds a sample, and the sample's position there."""
+    if hasattr(samples, "indices"):
+        return samples.dataset, samples.indices[index]
+    number = bisect_right(samples.cumulative_sizes, index)
+    return samples.datasets[number], index - (samples.cumulative_sizes[number - 1] if number else 0)

@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 
 from alb_mixup.functional import Array
-from alb_mixup.functional.geometry import Placement, fill_pixels, fit_image, resize
+from alb_mixup.functional.geometry import Placement, fill_pixels, fit_image
+from alb_mixup.functional.resize import resize
 
 
 def blend(image: Array, other: Array, ratio: float, out: Array | None = None) -> Array:
@@ -20,10 +21,16 @@ def blend(image: Array, other: Array, ratio: float, out: Array | None = None) ->
             None: a new C-contiguous array.
 
     Returns:
-        `out`, same shape and dtype: uint8 rounded to nearest and saturated, float32 unclipped.
+        `out`, same shape and dtype: uint8 rounded to nearest and saturated, float32 unclipped. An image whose share is
+        0 leaves nothing, not even NaN.
     """
     if ratio < 0.5:  # the larger share first: swapping the images with `ratio` and `1 - ratio` is then the same sum
         image, other, ratio = other, image, 1.0 - ratio
+    if ratio == 1.0:  # a sum with 0 times the other would keep its NaN and infinities
+        if out is None:
+            return np.array(image, order="C")
+        np.copyto(out, image)
+        return out
     # `addWeighted` drops the last axis of (H, W, 1) and stops at 128 channels (OpenCV 5) or 512; rows of values have
     # neither problem. `reshape` copies only where the layout is no run of pixels (negative strides, channels first),
     # which OpenCV would walk through 12 times slower than the copy takes (benchmarks/RESULTS.md, "Kernel").

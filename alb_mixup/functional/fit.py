@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from alb_mixup.functional import Array
 from alb_mixup.functional.geometry import Placement, fit_image, place
+from alb_mixup.functional.resize import outgrows
 
 
 class Fit(NamedTuple):
@@ -31,7 +32,10 @@ class Fit(NamedTuple):
             image_hw: (height, width) of the whole image, which decides the size.
 
         Returns:
-            Array of `size(image_hw)`; `image` itself where it has that size.
+            Array of `size(image_hw)`; `image` itself where it has that size, or where the canvas cuts so much off that
+            this would be many times larger than canvas and image: then the canvas takes what it needs from `image`.
         """
         size_hw = self.size(image_hw)
+        if outgrows(image.shape[:2], size_hw, self.canvas_hw):
+            return image
         return fit_image(image, Placement(size_hw, size_hw), 0, self.interpolation)

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple, get_args
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from alb_mixup.functional import Array, extremes
+from alb_mixup.functional.resize import resize, resize_window
 
 FitMode = Literal["contain", "cover", "stretch", "canvas"]
 FIT_MODES: tuple[str, ...] = get_args(FitMode)
@@ -16,11 +16,7 @@ FIT_MODES: tuple[str, ...] = get_args(FitMode)
 # Boxes travel as normalized float32: at 4,000 pixels that is worth 5e-4 of one. What is thinner than this after a crop
 # is rounding noise of a box that ends on the border, not something to detect.
 _NOTHING_LEFT_PX = 1e-3
-
-
 _PLAIN_SIDE = 1e-4
-_MOVES_BYTES = frozenset({cv2.INTER_NEAREST, cv2.INTER_NEAREST_EXACT})
-_SAME_SIZE = {1: np.uint8, 2: np.uint16, 4: np.int32, 8: np.float64}
 
 
 class Placement(NamedTuple):
@@ -123,8 +119,8 @@ def fit_image(image: Array, placement: Placement, fill: float | Sequence[float],
     if placement.canvas_hw == placement.size_hw == image.shape[:2]:
         return image
     if size_h >= height and size_w >= width:
-        resized = resize(image, placement.size_hw, interpolation)
-        return resized[-placement.top : height - placement.top, -placement.left : width - placement.left]
+        top_left = -placement.top, -placement.left
+        return resize_window(image, placement.size_hw, top_left, placement.canvas_hw, interpolation)
     canvas = np.empty((height, width, *image.shape[2:]), image.dtype)
     canvas[placement.inside] = resize(image, placement.size_hw, interpolation)
     for band in placement.outside():
@@ -142,32 +138,6 @@ def fill_pixels(pixels: Array, fill: float | Sequence[float]) -> None:
     row = np.empty(pixels.shape[1:], pixels.dtype)
     row[...] = fill
     pixels[...] = row
-
-
-def resize(image: Array, size_hw: tuple[int, int], interpolation: int, out: Array | None = None) -> Array:
-    """Resize an image or a mask of any number of channels.
-
-    Args:
-        image: As for `fit_image`.
-        size_hw: (height, width) wanted, in pixels.
-        interpolation: OpenCV flag.
-        out: Where OpenCV may put the result, in its shape and dtype; it does not always.
-
-    Returns:
-        Array of `size_hw`: `image` itself where it has that size, `out`, or a new one.
-    """
-    if image.shape[:2] == size_hw:
-        return image
-    limit = 4 if interpolation == cv2.INTER_AREA else 128  # channels at once: OpenCV 5 takes no more, 4 took 512
-    if image.ndim == 3 and image.shape[2] > limit:
-        parts = [resize(image[..., i : i + limit], size_hw, interpolation) for i in range(0, image.shape[2], limit)]
-        return np.concatenate(parts, axis=2)
-    values = np.ascontiguousarray(image)
-    if interpolation in _MOVES_BYTES:  # so any dtype of that size will do: OpenCV has no bool, and mangles int64
-        values = values.view(_SAME_SIZE.get(image.dtype.itemsize, image.dtype))
-        out = None
-    resized = cv2.resize(values, size_hw[::-1], out, interpolation=interpolation)
-    return resized.reshape(*size_hw, *image.shape[2:]).view(image.dtype)  # OpenCV drops a last axis of 1
 
 
 def normalize_bboxes(bboxes: Array, bbox_format: str, hw: tuple[int, int], out: Array) -> Array:
@@ -214,7 +184,7 @@ def are_plain(corners: Array) -> bool:
     return bool(sides.item(sides.argmin()) > _PLAIN_SIDE)
 
 
-def fit_bboxes(bboxes: Array, placement: Placement) -> Array:
+def fit_bboxes(bboxes: Array, placement: Placement) -> tuple[Array, Array | None]:
     """Move boxes with the image that they belong to; where it is cropped, clip them and drop those with nothing left.
 
     Args:
@@ -222,20 +192,22 @@ def fit_bboxes(bboxes: Array, placement: Placement) -> Array:
         placement: Where the image goes.
 
     Returns:
-        (M, 4+) array of the same dtype, normalized xyxy of the canvas, M <= N; `bboxes` itself where they stay.
+        (M, 4+) array of the same dtype, normalized xyxy of the canvas, M <= N; `bboxes` itself where they stay. And
+        which of the N are among them, bool (N,); None where all are.
     """
     if placement.fills:
-        return bboxes
+        return bboxes, None
     moved = _affine(bboxes, placement)
     if not placement.crops:
-        return moved.astype(bboxes.dtype)
+        return moved.astype(bboxes.dtype), None
     moved[:, :4] = moved[:, :4].clip(0.0, 1.0)
     height, width = placement.canvas_hw
     sides = (moved[:, 2:4] - moved[:, :2]) * (width, height)
-    return moved[(sides > _NOTHING_LEFT_PX).all(axis=1)].astype(bboxes.dtype)
+    kept: Array = np.all(sides > _NOTHING_LEFT_PX, axis=1)
+    return moved[kept].astype(bboxes.dtype), kept
 
 
-def fit_oriented_bboxes(bboxes: Array, placement: Placement) -> Array:
+def fit_oriented_bboxes(bboxes: Array, placement: Placement) -> tuple[Array, Array | None]:
     """Move oriented boxes with their image; where it is cropped, drop those that lie outside of the canvas.
 
     They are not clipped: what is left of a rotated rectangle is no rectangle. Angles are true only where both axes
@@ -246,20 +218,21 @@ def fit_oriented_bboxes(bboxes: Array, placement: Placement) -> Array:
         placement: Where the image goes.
 
     Returns:
-        (M, 5+) array of the same dtype, M <= N; `bboxes` itself where they stay.
+        (M, 5+) array of the same dtype, M <= N; `bboxes` itself where they stay. And which of the N are among them,
+        bool (N,); None where all are.
     """
     if placement.fills:
-        return bboxes
+        return bboxes, None
     moved = _affine(bboxes, placement)
     if not placement.crops:
-        return moved.astype(bboxes.dtype)
+        return moved.astype(bboxes.dtype), None
     pixels = moved[:, :4] * (placement.canvas_hw[::-1] * 2)
     centres, halves = (pixels[:, :2] + pixels[:, 2:]) / 2, (pixels[:, 2:] - pixels[:, :2]) / 2
     cosines, sines = np.abs(np.cos(np.deg2rad(moved[:, 4]))), np.abs(np.sin(np.deg2rad(moved[:, 4])))
     reach = np.stack([halves[:, 0] * cosines + halves[:, 1] * sines, halves[:, 0] * sines + halves[:, 1] * cosines], 1)
     far = np.array(placement.canvas_hw[::-1]) - _NOTHING_LEFT_PX
-    inside = (centres + reach > _NOTHING_LEFT_PX) & (centres - reach < far)
-    return moved[inside.all(axis=1)].astype(bboxes.dtype)
+    kept: Array = np.all((centres + reach > _NOTHING_LEFT_PX) & (centres - reach < far), axis=1)
+    return moved[kept].astype(bboxes.dtype), kept
 
 
 def _affine(bboxes: Array, placement: Placement) -> NDArray[np.float64]:
@@ -270,13 +243,15 @@ def _affine(bboxes: Array, placement: Placement) -> NDArray[np.float64]:
     return moved
 
 
-def fit_keypoints(keypoints: Array, source_hw: tuple[int, int], placement: Placement) -> Array:
+def fit_keypoints(keypoints: Array, source_hw: tuple[int, int], placement: Placement, centre: float) -> Array:
     """Move keypoints with the image that they belong to; those outside of the canvas stay, as after any crop.
 
     Args:
         keypoints: (N, 5+) columns x, y, z, angle, scale in pixels of the image, further columns untouched.
         source_hw: (height, width) of the image.
         placement: Where the image goes.
+        centre: Where in its pixel a whole number lies: 0.5 in the middle, as a resized image's pixels do, 0 at the
+            corner.
 
     Returns:
         New (N, 5+) array of the same dtype, in pixels of the canvas; the scale column by the larger of both scales.
@@ -285,7 +260,7 @@ def fit_keypoints(keypoints: Array, source_hw: tuple[int, int], placement: Place
         return keypoints
     scale_y, scale_x = placement.size_hw[0] / source_hw[0], placement.size_hw[1] / source_hw[1]
     moved = keypoints.astype(np.float64)
-    moved[:, 0] = moved[:, 0] * scale_x + placement.left
-    moved[:, 1] = moved[:, 1] * scale_y + placement.top
+    moved[:, 0] = (moved[:, 0] + centre) * scale_x - centre + placement.left
+    moved[:, 1] = (moved[:, 1] + centre) * scale_y - centre + placement.top
     moved[:, 4] *= max(scale_x, scale_y)
     return moved.astype(keypoints.dtype)

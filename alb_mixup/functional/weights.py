@@ -20,7 +20,7 @@ def join_rows(primary: Array, reference: Array) -> Array:
     return np.concatenate((primary, reference.astype(primary.dtype, copy=False)))
 
 
-def join_weighed_rows(primary: Array, reference: Array, column: int, ratio: float) -> Array:
+def join_weighted_rows(primary: Array, reference: Array, column: int, ratio: float) -> Array:
     """Concatenate as `join_rows` does, and multiply each weight by its image's share: `ratio` and `1 - ratio`.
 
     So weights that came in compose: a pseudo-label's confidence, or the share of an earlier MixUp.

@@ -76,8 +76,9 @@ class Mixer:
         except ImageReadError as error:
             if self._plan.on_unreadable == "stop":
                 raise
-            primary = self._source(number % len(self._plan.dataset))
-            reason = str(error).replace(f"{self._plan.dataset.root.as_posix()}/", "")
+            row = number % len(self._plan.dataset)
+            primary, its_own = self._source(row), self._plan.dataset.image_path(row).as_posix() in str(error)
+            reason = str(error.__cause__ or error) if its_own else "has no partner that can be read"
             record = {"number": number, "files": [], "primary": primary, "skipped": reason, "sources": self._sources()}
             nothing = WrittenImage(self._name(number), (1, 1), np.zeros((0, 4)), [], [])
             return Output(record, dict.fromkeys(self._paths(nothing)))
@@ -87,7 +88,8 @@ class Mixer:
         variant, row = divmod(number, len(dataset))
         seed = int(np.random.SeedSequence((plan.seed, row, variant)).generate_state(1, np.uint64)[0])
         sample = {key: value for key, value in self._dataset[row].items() if key in _TARGETS}
-        mixed = _backend.run_seeded(self._pipeline, sample, seed)
+        # the index, so that another image is drawn; with itself mixed, an image has every box twice
+        mixed = _backend.run_seeded(self._pipeline, sample | {"mixup_index": row}, seed)
         drawn = self._mixup.get_applied_params()
         hw = mixed["image"].shape[:2]
         record: dict[str, Any] = {

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
 import cv2
+import numpy as np
 
 from alb_mixup import _backend
 from alb_mixup._support import checks
@@ -17,7 +18,9 @@ from alb_mixup.errors import ArgumentError
 from alb_mixup.functional.geometry import FIT_MODES
 from alb_mixup.generation.layouts import LAYOUTS, Layout
 
-IMAGE_FORMATS = ("jpg", "png")
+CHOICES = {"output_format": tuple(LAYOUTS), "image_format": ("jpg", "png"), "fit_mode": FIT_MODES}
+VERSIONS = {"alb_mixup": __version__, "backend": _backend.VERSION, "opencv": cv2.__version__}
+FAINT = 0.1  # share of the pixels below which an object can hardly be seen
 ON_UNREADABLE = ("stop", "skip")
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -26,8 +29,8 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 class Plan:
     """All that decides a mixed set: output `number` depends on this and nothing else, whoever makes it, and when.
 
-    Its primary is image `number % len(dataset)`; its partner and λ come from a stream of its own, seeded with
-    (seed, image, number // len(dataset)).
+    Its primary is image `number % len(dataset)`; its partner, another image, and λ come from a stream of its own,
+    seeded with (seed, image, number // len(dataset)).
 
     Attributes:
         dataset: What is mixed, with itself.
@@ -72,9 +75,8 @@ class Plan:
                 "dataset must be a CocoDataset, YoloDataset or VocDataset with at least one image, got "
                 f"{self.dataset!r}: open_dataset(path) opens any of them"
             )
-        checks.choice("output_format", self.output_format, tuple(LAYOUTS))
-        checks.choice("image_format", self.image_format, IMAGE_FORMATS)
-        checks.choice("fit_mode", self.fit_mode, FIT_MODES)
+        for name, allowed in CHOICES.items():
+            checks.choice(name, getattr(self, name), allowed)
         checks.choice("on_unreadable", self.on_unreadable, ON_UNREADABLE)
         checks.beta_parameters(self.alpha)
         checks.ratio_range(self.ratio_range)
@@ -100,6 +102,18 @@ class Plan:
     def __len__(self) -> int:
         return self.multiplier * len(self.dataset)
 
+    def faint_share(self) -> float:
+        """The share of mixes in which one of the two images can hardly be seen, and its boxes stay nevertheless."""
+        if self.min_weight >= FAINT:
+            return 0.0
+        bounds = checks.ratio_range(self.ratio_range)
+        if bounds is not None:
+            low, high = bounds
+            faint = max(0.0, min(high, FAINT) - low) + max(0.0, high - max(low, 1 - FAINT))
+            return faint / (high - low) if high > low else float(not FAINT <= low <= 1 - FAINT)
+        ratios = np.random.default_rng(0).beta(*checks.beta_parameters(self.alpha), size=100_000)
+        return float(np.mean((ratios < FAINT) | (ratios > 1 - FAINT)))
+
     def layout(self) -> Layout:
         """How the set is laid out."""
         return LAYOUTS[self.output_format](
@@ -113,8 +127,7 @@ class Plan:
         """
         apart = {"dataset", "on_unreadable"}
         settings = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in apart}
-        versions = {"alb_mixup": __version__, "backend": _backend.VERSION, "opencv": cv2.__version__}
-        described = {"dataset": self.dataset.fingerprint(), **settings, **versions}
+        described = {"dataset": self.dataset.fingerprint(), **settings, **VERSIONS}
         bounds = checks.ratio_range(self.ratio_range)
         return described | {
             "alpha": list(checks.beta_parameters(self.alpha)),

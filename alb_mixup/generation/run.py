@@ -15,15 +15,23 @@ from alb_mixup._support.files import check_of
 from alb_mixup._support.progress import progress_bar
 from alb_mixup.datasets import DetectionDataset
 from alb_mixup.datasets.annotations.shared import remove_abandoned
-from alb_mixup.errors import AlbMixUpError, ArgumentError, OutputError, UnreadableImageWarning
+from alb_mixup.errors import (
+    AlbMixUpError,
+    ArgumentError,
+    HardLabelsWarning,
+    ImageReadError,
+    OutputError,
+    UnreadableImageWarning,
+)
 from alb_mixup.generation.destination import FINISHED, JOURNAL, PLAN, Destination, Folder
 from alb_mixup.generation.journal import Journal, encode
 from alb_mixup.generation.layouts import Layout
 from alb_mixup.generation.mixer import Writer, Written, written_image
-from alb_mixup.generation.plan import Plan, read_plan, with_settings
+from alb_mixup.generation.plan import FAINT, Plan, read_plan, with_settings
 from alb_mixup.generation.pool import run_in_workers
 from alb_mixup.generation.verify import damaged, is_finished
 
+_NOTABLE = 0.001  # share of mixes that is worth a warning
 _MANIFEST, _SKIPPED = "manifest.csv", "skipped.csv"
 _BATCH = 64  # outputs whose files are synced together, before they are noted as done
 
@@ -114,6 +122,7 @@ def carry_out(plan: Plan, destination: Destination, engine: Engine, progress: bo
     remove_abandoned()
     try:
         _claim(destination, plan)
+        _warn_of_hard_labels(plan)
         _complete(destination, plan, engine, progress)
         _tell_of_skipped(destination, plan)
     except AlbMixUpError:
@@ -123,6 +132,17 @@ def carry_out(plan: Plan, destination: Destination, engine: Engine, progress: bo
             f"destination must be a folder that can be written, got {destination}: {error.strerror or error}; what "
             "is there is whole, and the same call goes on from it when this is mended"
         ) from error
+
+
+def _warn_of_hard_labels(plan: Plan) -> None:
+    share = plan.faint_share() if plan.drop_weights else 0.0
+    if share >= _NOTABLE:
+        warnings.warn(
+            f"drop_weights=True makes whole objects of faint ones: one image has a share below {FAINT:g} in "
+            f"{share:.1%} of the mixes; take ratio_range=(0.45, 0.55), or min_weight=0.3",
+            HardLabelsWarning,
+            stacklevel=4,
+        )
 
 
 def _claim(destination: Destination, plan: Plan) -> None:
@@ -204,14 +224,21 @@ def _made(records: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def _tell_of_skipped(destination: Destination, plan: Plan) -> None:
-    """Warn of the mixes that are left out, also where another run left them out."""
+    """Warn of the mixes that are left out, also where another run left them out.
+
+    Raises:
+        ImageReadError: Not one is left.
+    """
     text = destination.read(_SKIPPED)
     if text is None:
         return
     rows = list(csv.DictReader(io.StringIO(text.decode(errors="surrogateescape"), newline="")))
+    first = f"{rows[0]['primary']} {rows[0]['reason']}"
+    if len(rows) == len(plan):
+        raise ImageReadError(f"dataset must have images that can be read, got none of {len(plan.dataset)}: {first}")
     warnings.warn(
         f"{len(rows)} of {len(plan)} mixes are left out, for their images cannot be read ({_SKIPPED} has them all): "
-        f"{rows[0]['reason']}",
+        f"{first}",
         UnreadableImageWarning,
         stacklevel=4,
     )

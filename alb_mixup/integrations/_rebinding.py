@@ -25,7 +25,7 @@ def with_names(function: Callable[..., Any], **names: Any) -> Callable[..., Any]
     if missing:
         raise InstallationError(
             f"{function.__module__} must be of a version whose {function.__qualname__} uses {', '.join(missing)}, got "
-            "one that does not: this alb_mixup does not know how to weigh its loss; install another version of either"
+            "one that does not: this alb_mixup does not know how to weight its loss; install another version of either"
         )
     scope = {**function.__globals__, **names}
     changed = FunctionType(code, scope, function.__name__, function.__defaults__, function.__closure__)

@@ -1,13 +1,13 @@
 """Hugging Face transformers: losses that read the boxes' weights, for the stock `Trainer`.
 
 ```python
-weight_loss(model)  # RT-DETR, RT-DETR v2, D-FINE, DETR, Deformable, Conditional and DAB-DETR, YOLOS, ...
+weight_loss(model)  # RT-DETR, D-FINE, DEIMv2, RF-DETR, LW-DETR, DETR, Deformable DETR, Grounding DINO, ...
 schedule = MixUpSchedule({0: 0.5, 90: 0.0})
 Trainer(
     model,
     TrainingArguments(output_dir, num_train_epochs=100, remove_unused_columns=False, label_names=["labels"]),
     train_dataset=TransformedDataset(dataset, pipeline, schedule),
-    data_collator=TransformersCollate(dataset.classes),
+    data_collator=TransformersCollate(dataset.classes, processor=AutoImageProcessor.from_pretrained(name)),
     callbacks=[ScheduleCallback(schedule)],
 ).train()
 ```
@@ -15,67 +15,98 @@ Trainer(
 **What is weighted.** With w the weight of the target that a query is matched to, by the model's own matcher, which
 knows no weights:
 
-- L1 and GIoU terms are multiplied by w.
-- RT-DETR and D-FINE take a match's IoU as its quality: it is the target of the varifocal loss (VFL) and the weight of
-  D-FINE's localization terms (FGL, and the matched part of DDF). Wherever they take the IoU, w · IoU is taken. In VFL
-  the target is its own weight, so the class term of a box with w = 0 is 0: it is neither object nor background.
-- DETR's cross-entropy of a matched query is multiplied by w. So is the target class's term of the focal loss of
-  Deformable, Conditional and DAB-DETR; a matched query's other classes stay negatives at 1, as in VFL.
+- L1 and GIoU terms, and those of masks, are multiplied by w.
+- The class term, whichever the model has (cross-entropy of DETR, focal loss of Deformable DETR, varifocal loss of
+  RT-DETR, MAL of DEIMv2, IA-BCE of LW-DETR and RF-DETR), is, over all classes of the query, w · (its loss as an object)
+  + (1 - w) · (its loss as background) with `rule="interpolate"`, and w · (its loss as an object) with `rule="scale"`.
+  The IoU that some take for a match's quality stays a part of the loss as an object.
+- D-FINE and DEIMv2 multiply a matched query's FGL and DDF terms by its IoU: by w · IoU.
 - Unmatched queries stay at 1. Auxiliary, encoder and denoising outputs are weighted as the last layer's are.
 
 **What normalizes.** What the stock loss divides by, which no weight changes: the number of boxes (of boxes times groups
-for denoising), DETR's cross-entropy by the class weights of all queries, DDF's matched part by its matched queries. So
-a faint box counts for less, and the boxes beside it for no more; the loss steps up where a schedule ends the mixing.
-With all weights 1, or none given, losses are the stock ones to the bit.
+for denoising and for the groups of LW-DETR and RF-DETR), DETR's cross-entropy by the class weights of all queries,
+DDF's matched part by its matched queries. So a faint box counts for less, and the boxes beside it for no more. With all
+weights 1, or none given, the loss is the stock one to the bit: it is the stock function that runs.
 
 **What others do.** GluonCV's YOLOv3, the loss of Bag of Freebies (arXiv 1902.04103), keeps hard targets and multiplies
 a matched anchor's objectness, class and box terms by the ratio (gluoncv/loss.py, `YOLOV3Loss`); PaddleDetection's
-YOLOv3 does the same with `gt_score` (ppdet/modeling/losses/yolo_loss.py). PaddleDetection's DETR losses take
-q = gt_score · IoU as VFL's target, as here, and leave L1 and GIoU unweighted (ppdet/modeling/losses/detr_loss.py); they
-do so for the scores of pseudo-labels. No published ablation that we know of isolates weighting at a fixed λ: whether it
-pays is for your data to say.
+YOLOv3 does the same with `gt_score` (ppdet/modeling/losses/yolo_loss.py): `rule="scale"`. No published ablation that we
+know of isolates weighting at a fixed λ: whether it pays is for your data to say.
 """
 
-from collections.abc import Callable, Sequence
-from functools import partial
+import inspect
+from collections.abc import Callable
 from typing import Any
 
-import torch
-from torch.nn import functional as F
-from transformers import TrainerCallback
-from transformers.image_transforms import center_to_corners_format
-from transformers.loss.loss_d_fine import DFineForObjectDetectionLoss, DFineLoss
-from transformers.loss.loss_deformable_detr import DeformableDetrForObjectDetectionLoss, DeformableDetrImageLoss
-from transformers.loss.loss_for_object_detection import (
-    ForObjectDetectionLoss,
-    ImageLoss,
-    box_iou,
-    generalized_box_iou,
-)
-from transformers.loss.loss_rt_detr import RTDetrForObjectDetectionLoss, RTDetrLoss
-
 from alb_mixup.errors import ArgumentError
-from alb_mixup.integrations._rebinding import with_names
-from alb_mixup.integrations.torch import MixUpSchedule
+from alb_mixup.integrations._extras import needs
+
+with needs("transformers"):
+    import torch
+    from transformers import TrainerCallback
+    from transformers.loss.loss_d_fine import DFineForObjectDetectionLoss, DFineLoss
+    from transformers.loss.loss_deformable_detr import (
+        DeformableDetrForObjectDetectionLoss,
+        DeformableDetrForSegmentationLoss,
+        DeformableDetrImageLoss,
+    )
+    from transformers.loss.loss_deimv2 import Deimv2ForObjectDetectionLoss, Deimv2Loss
+    from transformers.loss.loss_for_object_detection import (
+        ForObjectDetectionLoss,
+        ForSegmentationLoss,
+        ImageLoss,
+        box_iou,
+    )
+    from transformers.loss.loss_grounding_dino import GroundingDinoForObjectDetectionLoss, GroundingDinoImageLoss
+    from transformers.loss.loss_lw_detr import LwDetrForObjectDetectionLoss, LwDetrImageLoss
+    from transformers.loss.loss_rf_detr import RfDetrForSegmentationLoss, RfDetrImageLoss
+    from transformers.loss.loss_rt_detr import RTDetrForObjectDetectionLoss, RTDetrLoss
+
+    from alb_mixup.integrations._rebinding import with_names
+    from alb_mixup.integrations._weighting import (
+        RULES,
+        Terms,
+        WeightedSums,
+        checked_rule,
+        class_terms,
+        of_matched,
+        warn_without_weights,
+        weights_of,
+    )
+    from alb_mixup.integrations.torch import MixUpSchedule
 
 
-def weight_loss(model: Any) -> None:
+def weight_loss(model: Any, rule: str = "interpolate") -> None:
     """Let a detection model's training loss read `weights` from its labels; see this module for what is weighted.
 
     Args:
-        model: A model of transformers whose loss is RT-DETR's (v2 too), D-FINE's, DETR's or Deformable DETR's. Its
-            labels are dicts of `class_labels`, `boxes` and `weights` float (N,); without `weights`, all are 1.
+        model: A model of transformers that trains with one of its losses for detection or instance segmentation by
+            queries. Its labels are dicts of `class_labels`, `boxes` and `weights` float (N,) in [0, 1]; without
+            `weights`, all are 1.
+        rule: "interpolate": a matched query is an object by w and background by 1 - w; "scale": its loss is multiplied
+            by w.
 
     Raises:
-        ArgumentError: Its loss is another one, or weighted already.
+        ArgumentError: Its loss is another one, or weighted already; or there is no such rule.
         InstallationError: This version of transformers builds its losses in another way.
+
+    Warns:
+        MissingWeightsWarning: Once, when labels that it is trained with have no weights.
+
+    Examples:
+        >>> from transformers import RTDetrV2Config, RTDetrV2ForObjectDetection
+        >>> from alb_mixup.integrations.transformers import weight_loss
+        >>> model = RTDetrV2ForObjectDetection(RTDetrV2Config())
+        >>> weight_loss(model)
     """
     stock = model.loss_function
     if stock not in _CRITERIA:
         names = ", ".join(function.__name__ for function in _CRITERIA)
-        raise ArgumentError(f"model must have one of the stock losses {names}, got {stock}")
-    with_names(stock, **_CRITERIA[stock])  # so that an unknown version is found before the training
-    model.loss_function = partial(_weighted_loss, stock)
+        raise ArgumentError(
+            f"model must have one of the stock losses {names}, got {stock}: weight_loss goes once, before other "
+            "changes of model.loss_function"
+        )
+    model.loss_function = _WeightedLoss(stock, checked_rule(rule))
 
 
 class ScheduleCallback(TrainerCallback):  # type: ignore[misc, unused-ignore]
@@ -93,87 +124,113 @@ class ScheduleCallback(TrainerCallback):  # type: ignore[misc, unused-ignore]
         self.schedule.set_epoch(int(state.epoch))
 
 
-def _weighted_loss(stock: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    return with_names(stock, **_CRITERIA[stock])(*args, **kwargs)
+class _WeightedLoss:
+    """A stock loss function with our criterion in it, where weights other than 1 are given."""
+
+    def __init__(self, stock: Callable[..., Any], rule: str) -> None:
+        self._stock, self._rule = stock, rule
+        self._weighted()  # so that an unknown version is found before the training
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the loss, its terms and the auxiliary outputs."""
+        labels = inspect.signature(self._stock).bind(*args, **kwargs).arguments["labels"]
+        warn_without_weights(self, labels, "TransformersCollate")
+        loss = self._stock if weights_of(labels) is None else self._weighted()
+        return loss(*args, **kwargs)
+
+    def _weighted(self) -> Callable[..., Any]:
+        criterion = _CRITERIA[self._stock]
+        return with_names(self._stock, **{criterion.__name__: _WEIGHTED[criterion, self._rule]})
 
 
-class _WeightedBoxes:
-    """The box terms, alike in every criterion of transformers."""
+class _Weighted:
+    """What a criterion of transformers sums over queries, with their targets' weights."""
 
-    def loss_boxes(self: Any, outputs: Any, targets: Any, indices: Any, num_boxes: float) -> dict[str, torch.Tensor]:
-        """Sum L1 and GIoU terms, each times its target's weight."""
-        predicted = outputs["pred_boxes"][self._get_source_permutation_idx(indices)]
-        boxes = _of_matched(targets, indices, "boxes")
-        weights = _weights(targets, indices).to(predicted.dtype)
-        l1 = F.l1_loss(predicted, boxes, reduction="none")
-        giou = torch.diag(generalized_box_iou(center_to_corners_format(predicted), center_to_corners_format(boxes)))
-        return {
-            "loss_bbox": (l1 * weights[:, None]).sum() / num_boxes,
-            "loss_giou": ((1 - giou) * weights).sum() / num_boxes,
-        }
+    rule: str
 
+    def loss_boxes(self, outputs: Any, targets: Any, indices: Any, num_boxes: Any) -> Terms:
+        """Sum L1 and GIoU terms."""
+        with WeightedSums(of_matched(targets, indices), times=2):
+            terms: Terms = super().loss_boxes(outputs, targets, indices, num_boxes)  # type: ignore[misc]
+        return terms
 
-class _WeightedRTDetrLoss(_WeightedBoxes, RTDetrLoss):  # type: ignore[misc, unused-ignore]
-    def loss_labels_vfl(self, outputs: Any, targets: Any, indices: Any, num_boxes: float, log: bool = True) -> Any:
-        stock = with_names(RTDetrLoss.loss_labels_vfl, box_iou=_weighted_iou(targets, indices))
-        return stock(self, outputs, targets, indices, num_boxes, log)
+    def loss_masks(self, outputs: Any, targets: Any, indices: Any, num_boxes: Any) -> Terms:
+        """Sum a mask's two terms."""
+        weights, stock = of_matched(targets, indices), super().loss_masks  # type: ignore[misc]
+        if not len(weights):
+            return stock(outputs, targets, indices, num_boxes)  # type: ignore[no-any-return]
+        with WeightedSums(weights, times=2):
+            return stock(outputs, targets, indices, num_boxes)  # type: ignore[no-any-return]
 
+    def loss_labels(self, *args: Any) -> Terms:
+        """Sum the class terms: cross-entropy, focal loss or IA-BCE."""
+        return self._class_terms(super().loss_labels, *args)  # type: ignore[misc]
 
-class _WeightedDFineLoss(_WeightedRTDetrLoss, DFineLoss):  # type: ignore[misc, unused-ignore]
-    def loss_local(self, outputs: Any, targets: Any, indices: Any, num_boxes: float, T: float = 5) -> Any:  # noqa: N803
-        stock = with_names(DFineLoss.loss_local, box_iou=_weighted_iou(targets, indices))
-        return stock(self, outputs, targets, indices, num_boxes, T)
+    def loss_labels_vfl(self, *args: Any) -> Terms:
+        """Sum the varifocal class terms of RT-DETR and D-FINE."""
+        return self._class_terms(super().loss_labels_vfl, *args)  # type: ignore[misc]
 
+    def loss_labels_mal(self, *args: Any) -> Terms:
+        """Sum the matching-aware class terms of DEIMv2."""
+        return self._class_terms(super().loss_labels_mal, *args)  # type: ignore[misc]
 
-class _WeightedImageLoss(_WeightedBoxes, ImageLoss):  # type: ignore[misc, unused-ignore]
-    def loss_labels(self, outputs: Any, targets: Any, indices: Any, num_boxes: float) -> dict[str, torch.Tensor]:
-        loss = super().loss_labels(outputs, targets, indices, num_boxes)["loss_ce"]
-        logits, classes = outputs["logits"], _of_matched(targets, indices, "class_labels")
-        matched = F.cross_entropy(logits[self._get_source_permutation_idx(indices)], classes, reduction="none")
-        unmatched = logits.shape[0] * logits.shape[1] - len(classes)
-        excess = _excess(matched, targets, indices)  # objects have class weight 1
-        return {"loss_ce": loss - excess / (len(classes) + unmatched * self.eos_coef)}
+    def loss_local(self, outputs: Any, targets: Any, indices: Any, num_boxes: Any) -> Terms:
+        """Sum FGL and DDF of D-FINE and DEIMv2, whose matched terms are multiplied by the IoU: here, by w · IoU."""
+        weights = of_matched(targets, indices)
 
+        def weighted(predicted: torch.Tensor, boxes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            iou, union = box_iou(predicted, boxes)
+            return iou * weights, union
 
-class _WeightedDeformableDetrLoss(_WeightedBoxes, DeformableDetrImageLoss):  # type: ignore[misc, unused-ignore]
-    def loss_labels(self, outputs: Any, targets: Any, indices: Any, num_boxes: float) -> dict[str, torch.Tensor]:
-        loss = super().loss_labels(outputs, targets, indices, num_boxes)["loss_ce"]
-        rows, classes = self._get_source_permutation_idx(indices), _of_matched(targets, indices, "class_labels")
-        logits = outputs["logits"][(*rows, classes)]
-        alpha = self.focal_alpha if self.focal_alpha >= 0 else 1.0
-        matched = alpha * (1 - logits.sigmoid()) ** 2 * F.softplus(-logits)  # focal loss (arXiv 1708.02002), γ = 2
-        return {"loss_ce": loss - _excess(matched, targets, indices) / num_boxes}
+        stock = super().loss_local.__func__  # type: ignore[misc]
+        terms: Terms = with_names(stock, box_iou=weighted)(self, outputs, targets, indices, num_boxes)
+        return terms
 
+    def _class_terms(
+        self: Any, stock: Callable[..., Terms], outputs: Any, targets: Any, indices: Any, num_boxes: Any
+    ) -> Terms:
+        """Call a stock class loss with the queries' weights, and once more for what they are as background."""
+        weights = torch.ones_like(outputs["logits"][..., 0], dtype=torch.float32)
+        weights[self._get_source_permutation_idx(indices)] = of_matched(targets, indices).float()
+        unmatched = [(query[:0], target[:0]) for query, target in indices]
+        return class_terms(
+            self.rule,
+            self._as_summed(weights, outputs),
+            lambda: stock(outputs, targets, indices, num_boxes),
+            lambda: stock(outputs, targets, unmatched, num_boxes),
+        )
 
-def _of_matched(targets: Sequence[Any], indices: Sequence[Any], key: str) -> torch.Tensor:
-    """Return what matched queries are matched to, in the queries' order."""
-    return torch.cat([target[key][chosen] for target, (_, chosen) in zip(targets, indices, strict=True)])
-
-
-def _weights(targets: Sequence[Any], indices: Sequence[Any]) -> torch.Tensor:
-    given = [t if "weights" in t else {"weights": t["boxes"].new_ones(len(t["boxes"]))} for t in targets]
-    return _of_matched(given, indices, "weights")
-
-
-def _weighted_iou(targets: Sequence[Any], indices: Sequence[Any]) -> Callable[..., Any]:
-    """Return `box_iou` for matched pairs, with each target's column times its weight."""
-    weights = _weights(targets, indices)
-
-    def weighted(predicted: torch.Tensor, boxes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        iou, union = box_iou(predicted, boxes)
-        return iou * weights, union
-
-    return weighted
+    def _as_summed(self, weights: torch.Tensor, outputs: Any) -> torch.Tensor:
+        """Return weights (B, Q) of queries in the shape over which the class loss sums."""
+        return weights
 
 
-def _excess(terms: torch.Tensor, targets: Sequence[Any], indices: Sequence[Any]) -> torch.Tensor:
-    """Sum what the stock loss has too much of each matched term: exactly 0 where all weights are 1."""
-    return (terms * (1 - _weights(targets, indices).to(terms.dtype))).sum()
+class _WeightedText(_Weighted):
+    """Grounding DINO's class terms: one a query and token, of the tokens that are not padding."""
+
+    def _as_summed(self, weights: torch.Tensor, outputs: Any) -> torch.Tensor:
+        logits = outputs["logits"]
+        return weights[..., None].expand_as(logits).masked_select(outputs["text_mask"].expand_as(logits))
 
 
-_CRITERIA: dict[Callable[..., Any], dict[str, type]] = {
-    RTDetrForObjectDetectionLoss: {"RTDetrLoss": _WeightedRTDetrLoss},
-    DFineForObjectDetectionLoss: {"DFineLoss": _WeightedDFineLoss},
-    ForObjectDetectionLoss: {"ImageLoss": _WeightedImageLoss},
-    DeformableDetrForObjectDetectionLoss: {"DeformableDetrImageLoss": _WeightedDeformableDetrLoss},
+_CRITERIA: dict[Callable[..., Any], Any] = {
+    RTDetrForObjectDetectionLoss: RTDetrLoss,
+    DFineForObjectDetectionLoss: DFineLoss,
+    Deimv2ForObjectDetectionLoss: Deimv2Loss,
+    LwDetrForObjectDetectionLoss: LwDetrImageLoss,
+    RfDetrForSegmentationLoss: RfDetrImageLoss,
+    ForObjectDetectionLoss: ImageLoss,
+    ForSegmentationLoss: ImageLoss,
+    DeformableDetrForObjectDetectionLoss: DeformableDetrImageLoss,
+    DeformableDetrForSegmentationLoss: DeformableDetrImageLoss,
+    GroundingDinoForObjectDetectionLoss: GroundingDinoImageLoss,
+}
+_WEIGHTED: dict[tuple[Any, str], type] = {
+    (criterion, rule): type(
+        f"Weighted{criterion.__name__}",
+        (_WeightedText if criterion is GroundingDinoImageLoss else _Weighted, criterion),
+        {"rule": rule},
+    )
+    for criterion in set(_CRITERIA.values())
+    for rule in RULES
 }

@@ -1,10 +1,11 @@
-"""Reading one reference sample: each target in the pipeline's own terms, or an error that says what is wrong."""
+"""The partner: one drawn sample, each target in the pipeline's own terms, or an error that says what is wrong."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from alb_mixup import _backend
 from alb_mixup._support.checks import channels, checked_pixels, is_pixels
 from alb_mixup.errors import SampleError
 from alb_mixup.functional import Array
@@ -13,38 +14,45 @@ _DICTS = (dict, Mapping)  # in this order: to ask an abstract class takes longer
 _IMAGE_DTYPES = (np.uint8, np.float32)
 
 
-class ReferenceSample:
-    """One reference sample, asked for its targets by the primary's.
+class Partner:
+    """One drawn sample, asked for its targets by the primary's.
 
     Args:
         sample: Dict shaped like the pipeline's own input; labels at the top level, or under `bbox_labels` and
             `keypoint_labels`.
-        samples: What messages call the samples that it is one of, e.g. "reference".
-        index: Its position there.
+        where: What messages call the sample, e.g. "reference[3]".
         hw: (height, width) of the whole image, which its annotations belong to, where `sample["image"]` may have fewer
             pixels; None: it is whole.
+        bbox_format: Format of its boxes; None: the pipeline's.
 
     Attributes:
-        hw: (height, width) of the whole image.
+        where: As given.
+        bbox_format: As given.
 
     Raises:
-        SampleError: It is no dict, or has no image.
+        SampleError: It is not a dict.
     """
 
-    def __init__(self, sample: Any, samples: str, index: int, hw: tuple[int, int] | None = None) -> None:
-        self._sample, self._place = sample, (samples, index)
+    def __init__(self, sample: Any, where: str, hw: tuple[int, int] | None, bbox_format: str | None) -> None:
+        self.where, self.bbox_format = where, bbox_format
         if not isinstance(sample, _DICTS):
             raise SampleError(
-                f"{self.where} must be a dict shaped like the pipeline's own input, got {type(sample).__name__}: wrap "
-                "the dataset in one whose __getitem__ returns {'image': ..., 'bboxes': ..., and the label fields}"
+                f"{where} must be a dict shaped like the pipeline's own input, got {type(sample).__name__}: wrap the "
+                "dataset in one whose __getitem__ returns {'image': ..., 'bboxes': ..., and the label fields}"
             )
-        self._image = self._array("image")
-        self.hw: tuple[int, int] = self._image.shape[:2] if hw is None else (hw[0], hw[1])
+        self._sample = _backend.without_tensors(sample, where)
+        self._hw = hw
 
     @property
-    def where(self) -> str:
-        """How messages call this sample, e.g. "reference[3]"."""
-        return "{}[{}]".format(*self._place)
+    def hw(self) -> tuple[int, int]:
+        """(height, width) of the whole image."""
+        if self._hw is None:
+            image = self._sample.get("image")
+            clip = self._sample.get("images")
+            first = clip[0] if image is None and clip is not None and len(clip) else image
+            pixels = self._checked("image", self.get("image") if first is None else first)
+            self._hw = pixels.shape[0], pixels.shape[1]
+        return self._hw
 
     @property
     def keys(self) -> str:
@@ -71,17 +79,48 @@ class ReferenceSample:
 
     def image(self, key: str, like: Array) -> Array:
         """Return an image that can be blended with `like`: its dtype and its channels."""
-        if like.dtype not in _IMAGE_DTYPES:
-            raise SampleError(f"{key} must be uint8 or float32, got {like.dtype}: convert it before MixUp")
-        if key not in {"image", "images"}:
-            return self._alike(key, self._array(key), like)
-        if self._image.shape == like.shape and self._image.dtype == like.dtype:
-            return self._image
-        return self._alike("image", self._image, like)
+        _check_blendable(key, like)
+        if key != "image":
+            return self._alike(key, self._checked(key, self.get(key)), like, self.hw)
+        image = self._sample.get("image")
+        if image is None and self._sample.get("images") is not None:
+            raise SampleError(
+                f"{self.where} must have an 'image' for the primary's image, got a clip under 'images': draw partners "
+                "from images, or give the primary as a clip of as many frames"
+            )
+        image = self._checked(key, self.get(key))
+        if image.shape == like.shape and image.dtype == like.dtype:
+            return image
+        return self._alike(key, image, like, image.shape[:2])
+
+    def frames(self, key: str, still: str, like: Any, blendable: bool) -> list[Array]:
+        """Return one image or mask for each frame of a clip: the frames of the partner's clip, or its image for all.
+
+        Args:
+            key: Target, such as "images".
+            still: What serves for all frames where the partner has no clip, such as "image".
+            like: (T, H, W) or (T, H, W, C), or a list of frames.
+            blendable: Whether they are to be blended, which masks are not.
+        """
+        if not len(like):
+            return []
+        if blendable:
+            _check_blendable(key, like[0])
+        clip = self._sample.get(key)
+        if clip is None and self._sample.get(still) is not None:
+            image = self._checked(still, self.get(still))
+            return [self._alike(still, image, like[0], image.shape[:2])] * len(like)
+        clip = self.get(key)
+        if len(clip) != len(like):
+            raise SampleError(
+                f"{self.where}[{key!r}] must have as many frames as the primary's {key}, {len(like)}, got {len(clip)}: "
+                "cut one, or give an 'image' for all frames"
+            )
+        return [self._alike(key, self._checked(key, frame), like[0], self.hw) for frame in clip]
 
     def mask(self, key: str, like: Array) -> Array:
         """Return a semantic mask of `like`'s dtype and channels."""
-        return self._alike(key, self._array(key), like)
+        return self._alike(key, self._checked(key, self.get(key)), like, self.hw)
 
     def masks(self, key: str, like: Any) -> Array:
         """Return instance masks as (N, H, W) or (N, H, W, C), as `like` has them; N may be 0."""
@@ -91,33 +130,41 @@ class ReferenceSample:
         try:
             masks = np.stack([np.asarray(mask) for mask in value])
         except ValueError as error:
-            raise SampleError(f"{self.where}[{key!r}] must be masks of one shape: {error}") from error
+            raise SampleError(
+                f"{self.where}[{key!r}] must be masks of one shape, got {error}: give (N, H, W) or a list of (H, W)"
+            ) from error
         if len(like) == 0 and not isinstance(like, np.ndarray):
             return masks
         model = np.asarray(like[0]) if len(like) else np.empty(like.shape[1:], like.dtype)
-        self._check_fit(key, masks[0], model)
+        self._check_fit(key, masks[0], model, self.hw)
         return masks.reshape(len(masks), *self.hw, *model.shape[2:])
 
-    def _array(self, key: str) -> Array:
+    def _checked(self, key: str, value: Any) -> Array:
         """Return an image or mask: (H, W) or (H, W, C), no side empty."""
-        value = self.get(key)
         return value if is_pixels(value) else checked_pixels(f"{self.where}[{key!r}]", value)
 
-    def _alike(self, key: str, value: Array, like: Array) -> Array:
-        self._check_fit(key, value, like)
+    def _alike(self, key: str, value: Array, like: Array, hw: tuple[int, ...]) -> Array:
+        self._check_fit(key, value, like, hw)
         if value.ndim == like.ndim:
             return value
         return value.reshape(*value.shape[:2], *like.shape[2:])  # AlbumentationsX holds (H, W) as (H, W, 1)
 
-    def _check_fit(self, key: str, value: Array, like: Array) -> None:
+    def _check_fit(self, key: str, value: Array, like: Array, hw: tuple[int, ...]) -> None:
         if value.dtype != like.dtype:
             raise SampleError(
                 f"{self.where}[{key!r}] must have the primary's dtype {like.dtype}, got {value.dtype}: convert one"
             )
-        if value.shape[:2] != (self._image.shape[:2] if key == "image" else self.hw):
-            raise SampleError(f"{self.where}[{key!r}] must be as large as its image {self.hw}, got {value.shape[:2]}")
+        if value.shape[:2] != hw:
+            raise SampleError(
+                f"{self.where}[{key!r}] must be as large as its image {hw}, got {value.shape[:2]}: resize both alike"
+            )
         if channels(value.shape) != channels(like.shape):
             raise SampleError(
                 f"{self.where}[{key!r}] must have the primary's {channels(like.shape)} channels, got "
                 f"{channels(value.shape)}: convert one"
             )
+
+
+def _check_blendable(key: str, like: Array) -> None:
+    if like.dtype not in _IMAGE_DTYPES:
+        raise SampleError(f"{key} must be uint8 or float32, got {like.dtype}: convert it before MixUp")

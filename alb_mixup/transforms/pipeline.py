@@ -5,22 +5,29 @@ from typing import Any
 
 import albumentations as A
 
+from alb_mixup import _backend
 
-def detection_pipeline(transforms: Sequence[Any], bbox_format: str, seed: int | None = None) -> A.Compose:
+
+def detection_pipeline(
+    transforms: Sequence[Any],
+    bbox_format: str,
+    seed: int | None = None,
+    label_fields: Sequence[str] = ("labels", "mixup_weight"),
+) -> A.Compose:
     """Build the stock pipeline for samples of this package's datasets.
 
     Args:
         transforms: Albumentations transforms.
         bbox_format: Format of the boxes in and out.
         seed: Seed of the pipeline's randomness.
+        label_fields: Names of what each box has one value of.
 
     Returns:
-        `A.Compose` with the label fields `labels` and `mixup_weight`; its transforms remember the last record
-        (`get_applied_params()`).
+        `A.Compose`, whose transforms remember the last record (`get_applied_params()`).
     """
-    return A.Compose(
-        list(transforms),
-        bbox_params=A.BboxParams(bbox_format, label_fields=["labels", "mixup_weight"]),
+    return _backend.compose(
+        transforms,
+        bbox_params=A.BboxParams(bbox_format, label_fields=list(label_fields)),
         seed=seed,
         save_applied_params=True,
     )

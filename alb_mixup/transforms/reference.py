@@ -1,13 +1,207 @@
-"""What MixUp holds as its reference: any sequence of samples, checked once, described for files and for replay."""
+"""What MixUp holds as its reference: checked once, drawn from, read again for a replay, described for files."""
 
 import sys
-from collections.abc import Mapping
-from typing import Any, NoReturn
+from collections.abc import Mapping, Sequence
+from copy import copy
+from typing import Any, NamedTuple, NoReturn
+from warnings import warn
+
+import numpy as np
 
 from alb_mixup import _backend
 from alb_mixup.datasets import RecentSamples, from_spec
-from alb_mixup.datasets.protocols import format_of, is_sequence, spec_of
-from alb_mixup.errors import ArgumentError, SerializationError
+from alb_mixup.datasets.protocols import Sample, Samples, can_fit, format_of, is_sequence, layers, like, read, spec_of
+from alb_mixup.errors import ArgumentError, SampleError, SerializationError, UnreadableImageWarning
+from alb_mixup.functional.fit import Fit
+from alb_mixup.transforms.partner import Partner
+from alb_mixup.transforms.primary import ROW_TARGETS, Primary
+
+
+class Drawn(NamedTuple):
+    """A sample that was read, on its way from `draw` to `mix`.
+
+    Attributes:
+        sample: As the reference returned it.
+        hw: (height, width) of its whole image, where `sample["image"]` may have fewer pixels; None: it is whole.
+    """
+
+    sample: Any
+    hw: tuple[int, int] | None
+
+
+class Reference:
+    """What partners are drawn from: the samples that MixUp holds, or those that come with the call.
+
+    Args:
+        samples: A sequence of samples (kept as it is, never copied), the spec that `A.to_dict` wrote, the stand-in of a
+            replay record, or None: they come with each call.
+        transform: `A.Compose` for the drawn sample, its dict or its stand-in, or None.
+        metadata_key: Key of the samples that come with the call.
+        index_key: Key of the primary's own index among the samples.
+        max_redraws: How many other samples to draw where one cannot be read.
+        size_hint: Tell samples that can be read no larger than needed how large that is.
+
+    Attributes:
+        samples: The sequence, or None.
+        transform: The pipeline, or None.
+        bbox_format: Format of the samples' boxes where they say so, all alike; None: each sample's own, else the
+            pipeline's.
+
+    Raises:
+        ArgumentError: `samples` is not a sequence, is empty, or names an unknown `bbox_format`; `transform` is not a
+            pipeline, or reads boxes in another format than they have.
+    """
+
+    def __init__(
+        self, samples: Any, transform: Any, metadata_key: str, index_key: str, max_redraws: int, size_hint: bool
+    ) -> None:
+        self.samples = _resolve(samples)
+        self.bbox_format = format_of(self.samples)
+        self.transform = _resolve_transform(transform, self.bbox_format)
+        if self.bbox_format is None and self.transform is not None and "bboxes" in self.transform.processors:
+            self.bbox_format = _backend.bbox_format(self.transform.processors["bboxes"])
+        self._metadata_key, self._index_key = metadata_key, index_key
+        self._max_redraws, self._size_hint = max_redraws, size_hint
+        self._warned: set[str] = set()
+
+    @property
+    def name(self) -> str:
+        """How messages call the samples."""
+        return "reference" if self.samples is not None else self._metadata_key
+
+    @property
+    def keeps_recent(self) -> bool:
+        """Whether partners are primaries that came before."""
+        return isinstance(self.samples, RecentSamples)
+
+    def draw(
+        self, primary: Primary, fit: Fit | None, seed: int, generator: np.random.Generator
+    ) -> tuple[int | None, Drawn | None]:
+        """Draw the index of a sample that can be read, and read it.
+
+        Args:
+            primary: The call.
+            fit: The canvas that the sample's image is going to be placed on; None: it is needed whole.
+            seed: What a sample follows from that is drawn anew on each access.
+            generator: Where the index comes from.
+
+        Returns:
+            The index and the sample; None, None where there is nothing to draw from.
+
+        Raises:
+            SampleError: No samples came with the call, or the primary's own index is not one of theirs.
+            OSError: A sample cannot be read, and `max_redraws` others neither.
+        """
+        samples = self._samples(primary.data)
+        own = self._own_index(primary.data, len(samples))
+        if not len(samples):
+            return None, None
+        others = len(samples) - (own is not None)
+        for redraws_left in range(self._max_redraws, -1, -1):
+            # `random`, not `integers`, which takes several times as long (benchmarks/RESULTS.md, "Inside Compose")
+            index = int(generator.random() * others)
+            index += own is not None and index >= own
+            try:
+                return index, Drawn(*read(samples, index, fit, seed))
+            except OSError as error:
+                if not redraws_left:
+                    raise
+                self._warn_once(f"MixUp draws another sample, this one cannot be read: {error}")
+        raise AssertionError  # the last try returns or raises
+
+    def partner(self, primary: Primary, fit: Fit | None, record: Mapping[str, Any], drawn: Drawn | None) -> Partner:
+        """Return a record's sample: the one just drawn, or read again for a replay.
+
+        Raises:
+            SampleError: A replayed record's sample is not there, or is not a sample.
+        """
+        index, seed = record["reference_index"], record["seed"]
+        sample, hw = drawn or self._replayed(primary.data, fit, index, seed)
+        where = f"{self.name}[{index}]"
+        if self.transform is not None and isinstance(sample, Mapping):
+            sample = self._transformed(sample, where, seed)
+        return Partner(sample, where, hw, format_of(sample) if isinstance(sample, Sample) else self.bbox_format)
+
+    def fits(self) -> bool:
+        """Whether samples can be read no larger than needed."""
+        return self._size_hint and self.transform is None and can_fit(self.samples)
+
+    def keep(self, sample: Mapping[str, Any]) -> None:
+        """Keep a primary as a partner for later calls."""
+        if isinstance(self.samples, RecentSamples):
+            self.samples.add(sample)
+
+    def described(self) -> tuple[Any, Any]:
+        """Describe samples and transform: JSON-safe where the samples have a spec, stand-ins where they have none."""
+        spec = spec_of(self.samples)
+        if spec is None and self.samples is not None:
+            return InMemory(self.samples), None if self.transform is None else InMemory(self.transform)
+        return spec, None if self.transform is None else _backend.to_dict(self.transform)
+
+    def _samples(self, data: Mapping[str, Any]) -> Samples:
+        if self.samples is not None:
+            return self.samples
+        samples = data.get(self._metadata_key)
+        if not isinstance(samples, Sequence) or isinstance(samples, str):
+            got = "none" if samples is None else type(samples).__name__
+            raise SampleError(
+                f"MixUp must have a reference (MixUp(dataset)) or, with each call, a list of samples under "
+                f"metadata_key={self._metadata_key!r}, got {got}: give one of them"
+            )
+        return samples
+
+    def _own_index(self, data: Mapping[str, Any], count: int) -> int | None:
+        """Return the primary's own index, where the call says it and there is another to draw."""
+        own = data.get(self._index_key)
+        if own is None or self.keeps_recent:
+            return None
+        if isinstance(own, list):  # of every dataset that the primary is known to be of, and its position there
+            known = [position for dataset, position in own if any(dataset is layer for layer in layers(self.samples))]
+            return known[0] if known and count > 1 else None
+        if isinstance(own, bool) or not isinstance(own, int | np.integer) or not 0 <= own < count:
+            raise SampleError(
+                f"{self._index_key} must be the primary's index in {self.name}, 0 to {count - 1}, got {own!r}: leave "
+                "it out where the primary is none of them"
+            )
+        return int(own) if count > 1 else None
+
+    def _replayed(self, data: Mapping[str, Any], fit: Fit | None, index: int, seed: int) -> Drawn:
+        if self.keeps_recent:
+            raise SampleError(
+                f"a replayed record's samples must still be there, got reference_index={index} of RecentSamples, which "
+                "keep none: replay mixes of a dataset"
+            )
+        samples = self._samples(data)
+        if not 0 <= index < len(samples):
+            raise SampleError(
+                f"the replayed reference_index must be below {len(samples)}, got {index}: it was recorded with other "
+                "samples; give those"
+            )
+        return Drawn(*read(samples, index, fit, seed))
+
+    def _transformed(self, sample: Mapping[str, Any], where: str, seed: int) -> dict[str, Any]:
+        """Run `reference_transform` on a copy of a sample's annotations: 2.0.8 may clip boxes in place."""
+        copied = dict(sample)
+        for name in ROW_TARGETS.keys() & copied.keys():
+            processor = self.transform.processors.get(name)
+            if processor is None:
+                raise SampleError(
+                    f"reference_transform must have {ROW_TARGETS[name]}, as {where} has {name}, got none: give "
+                    f"A.Compose([...], {ROW_TARGETS[name]}=...)"
+                )
+            copied[name] = copy(copied[name])
+            said = format_of(sample)
+            if name == "bboxes" and said is not None and _backend.bbox_format(processor) != said:
+                raise SampleError(
+                    f"reference_transform must have bbox_params in the format of {where}, {said!r}, got "
+                    f"{_backend.bbox_format(processor)!r}: change one"
+                )
+        return like(sample, _backend.run_nested(self.transform, copied, seed))
+
+    def _warn_once(self, message: str) -> None:
+        if message not in self._warned:
+            self._warned.add(message)
+            warn(message, UnreadableImageWarning, stacklevel=2)
 
 
 class InMemory:
@@ -21,7 +215,7 @@ class InMemory:
         self.value = value
 
     def __repr__(self) -> str:
-        size = f" of {len(self.value)} samples" if hasattr(self.value, "__len__") else ""
+        size = f" of {len(self.value)} samples" if is_sequence(self.value) else ""
         return f"<in-memory {type(self.value).__name__}{size}>"
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "InMemory":
@@ -46,22 +240,10 @@ def refuse_serialization(value: Any) -> NoReturn:
     )
 
 
-def resolve(reference: Any) -> Any:
-    """Turn the `reference` argument into the object to draw from.
-
-    Args:
-        reference: A sequence of samples (kept as it is, never copied), the spec that `A.to_dict` wrote, the stand-in
-            of a replay record, or None.
-
-    Returns:
-        The sequence, or None.
-
-    Raises:
-        ArgumentError: It is no sequence, it is empty, or it names an unknown `bbox_format`.
-    """
+def _resolve(reference: Any) -> Samples | None:
     if isinstance(reference, InMemory):
         reference = reference.value
-    elif isinstance(reference, Mapping) and "image" not in reference:
+    elif isinstance(reference, Mapping) and all(isinstance(key, str) for key in reference) and "image" not in reference:
         reference = from_spec(reference)
     if reference is None:
         return None
@@ -80,12 +262,7 @@ def resolve(reference: Any) -> Any:
     return reference
 
 
-def resolve_transform(transform: Any, reference: Any) -> Any:
-    """Turn the `reference_transform` argument into a pipeline whose boxes are in the reference's format.
-
-    Raises:
-        ArgumentError: It is no pipeline, or reads the reference's boxes in another format than they have.
-    """
+def _resolve_transform(transform: Any, bbox_format: str | None) -> Any:
     if isinstance(transform, InMemory):
         transform = transform.value
     elif isinstance(transform, Mapping):
@@ -94,18 +271,10 @@ def resolve_transform(transform: Any, reference: Any) -> Any:
         return None
     if not isinstance(transform, _backend.Compose):
         raise ArgumentError(f"reference_transform must be an A.Compose or None, got {type(transform).__name__}")
-    said, processor = format_of(reference), transform.processors.get("bboxes")
-    if said is not None and processor is not None and _backend.bbox_format(processor) != said:
+    processor = transform.processors.get("bboxes")
+    if bbox_format is not None and processor is not None and _backend.bbox_format(processor) != bbox_format:
         raise ArgumentError(
-            f"reference_transform must have bbox_params in the reference's format {said!r}, got "
+            f"reference_transform must have bbox_params in the reference's format {bbox_format!r}, got "
             f"{_backend.bbox_format(processor)!r}"
         )
     return transform
-
-
-def describe(reference: Any) -> Any:
-    """Describe a reference: a JSON-safe spec where it has one (`to_spec`, not None), a stand-in where it has none."""
-    if reference is None:
-        return None
-    spec = spec_of(reference)
-    return InMemory(reference) if spec is None else spec

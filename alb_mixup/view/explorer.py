@@ -9,20 +9,20 @@ import base64
 import io
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from alb_mixup.datasets.protocols import format_of
+from alb_mixup.datasets.protocols import Sample, format_of, like
 from alb_mixup.errors import AlbMixUpError, ArgumentError, InstallationError
 from alb_mixup.functional.geometry import FIT_MODES
 from alb_mixup.transforms.mixup import MixUp
 from alb_mixup.transforms.pipeline import detection_pipeline
-from alb_mixup.view.pages import CAPTION, DPI, LEGEND, MARGIN, Sheet, class_names, plot_samples, reduced, weights_alone
-from alb_mixup.view.plot import PALETTE, Scene, read_scene
+from alb_mixup.view.pages import CAPTION, DPI, LEGEND, MARGIN, Sheet, class_names, plot_samples, reduced, tags_without
+from alb_mixup.view.plot import PALETTE
+from alb_mixup.view.scene import Scene, read_scene
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,7 +32,8 @@ _ALPHAS = (0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 16.0, 32.0, 6
 _STRIP = (1.0, 0.75, 0.5, 0.25, 0.0)
 # In inches: widths of the mix and of an original, heights of the mix and of the density.
 _LARGE, _SMALL, _HEIGHTS, _DENSITY = 5.6, 1.9, (3.6, 5.6), 0.85
-_KEYS = ("image", "bboxes", "labels", "mixup_weight")
+_FIELDS = ("labels", "mixup_weight", "of_partner")
+_KEYS = ("image", "bboxes", *_FIELDS)
 
 
 def explore(dataset: Sequence[Mapping[str, Any]]) -> Explorer:
@@ -48,12 +49,16 @@ def explore(dataset: Sequence[Mapping[str, Any]]) -> Explorer:
             else they are "pascal_voc". Samples are read when they are chosen.
 
     Returns:
-        What the notebook shows.
+        What the notebook shows. The partner is another sample than the primary, where there is another.
 
     Raises:
         ArgumentError: `dataset` holds nothing.
         SampleError: The first samples cannot be mixed or drawn.
-        InstallationError: ipywidgets or matplotlib is missing.
+        InstallationError: `ipywidgets` or `matplotlib` is missing.
+
+    Examples:
+        >>> import alb_mixup
+        >>> alb_mixup.explore(alb_mixup.sample_dataset())  # doctest: +SKIP
     """
     return Explorer(dataset)
 
@@ -64,28 +69,39 @@ def mix_pair(
     ratio: float,
     *,
     fit_mode: str = "contain",
-    bbox_format: str = "pascal_voc",
+    bbox_format: str | None = None,
 ) -> dict[str, Any]:
     """Mix two given samples at a given λ, with `MixUp` itself.
 
     Args:
         primary: Dict of `image`, `bboxes`, `labels` and, if it has them, `mixup_weight`.
         partner: The same, in the same box format.
-        ratio: λ in [0, 1], the primary's share.
+        ratio: The primary's share λ in [0, 1].
         fit_mode: As for `MixUp`.
-        bbox_format: Format of the boxes in and out.
+        bbox_format: Format of the boxes in and out. None: as the primary says, else "pascal_voc".
 
     Returns:
-        The mix: `image`, `bboxes`, `labels`, `mixup_weight`.
+        The mix: `image`, `bboxes`, `labels`, `mixup_weight`, and `of_partner`, which is 1 for the partner's boxes, else
+        0. It says its format as the samples of this package's datasets do.
 
     Raises:
         ArgumentError: `ratio` or `fit_mode` breaks its constraint.
         SampleError: The two do not fit together.
+
+    Examples:
+        >>> from alb_mixup import mix_pair, sample_dataset
+        >>> dataset = sample_dataset()
+        >>> mixed = mix_pair(dataset[0], dataset[1], 0.75)
+        >>> len(mixed["bboxes"]) == len(dataset[0]["bboxes"]) + len(dataset[1]["bboxes"])
+        True
     """
-    mixup = MixUp([dict(partner)], ratio_range=(ratio, ratio), fit_mode=fit_mode, p=1.0)
-    sample = {"mixup_weight": np.ones(len(primary["bboxes"]), np.float32), **primary}
-    mixed = detection_pipeline([mixup], bbox_format)(**{key: sample[key] for key in _KEYS})
-    return {key: mixed[key] for key in _KEYS}
+    bbox_format = bbox_format or format_of(primary) or "pascal_voc"
+    reference = [like(partner, {**partner, "of_partner": [1] * len(partner["bboxes"])})]
+    mixup = MixUp(reference, ratio_range=(ratio, ratio), fit_mode=fit_mode, p=1.0)
+    ones = np.ones(len(primary["bboxes"]), np.float32)
+    sample = {"mixup_weight": ones, **primary, "of_partner": [0] * len(ones)}
+    mixed = detection_pipeline([mixup], bbox_format, label_fields=_FIELDS)(**{key: sample[key] for key in _KEYS})
+    return Sample({key: mixed[key] for key in _KEYS}, bbox_format)
 
 
 def beta_density(ratios: ArrayLike, alpha: float) -> NDArray[np.float64]:
@@ -93,7 +109,7 @@ def beta_density(ratios: ArrayLike, alpha: float) -> NDArray[np.float64]:
 
     Args:
         ratios: Values of λ between 0 and 1, both excluded.
-        alpha: α, positive.
+        alpha: Positive.
 
     Returns:
         The density at each of them, float64.
@@ -119,7 +135,7 @@ class Explorer:
         widgets = _require_ipywidgets()
         if len(dataset) == 0:
             raise ArgumentError("dataset must hold at least one sample, got an empty one: there is nothing to mix")
-        self._bbox_format: str = format_of(dataset) or "pascal_voc"
+        self._bbox_format = format_of(dataset)
         self._read = lru_cache(maxsize=2)(lambda index: dataset[index])
         last = len(dataset) - 1
         self.ratio = widgets.FloatSlider(0.5, min=0, max=1, step=0.01, description="λ")
@@ -136,11 +152,20 @@ class Explorer:
         self._shown = widgets.VBox([*rows, self.picture, self._message])
         self._redraw()
         self._strip = _jpeg(self._static_strip())
+        for side, other in ((self.primary, self.partner), (self.partner, self.primary)):
+            side.observe(lambda change, other=other: self._keep_apart(change, other), names="value")
         for widget in chosen:
             widget.observe(lambda _: self._respond(), names="value")
 
     def _draw_ratio(self) -> None:
         self.ratio.value = round(float(np.random.default_rng().beta(self.alpha.value, self.alpha.value)), 2)
+
+    def _keep_apart(self, change: Mapping[str, Any], other: Any) -> None:
+        """Move the partner on where both sliders are at one sample: mixed with itself, it says nothing."""
+        if change["new"] != other.value or self.partner.max == 0:
+            return
+        step = -1 if change["owner"] is self.partner and change["new"] < change["old"] else 1
+        self.partner.value = (change["new"] + step) % (self.partner.max + 1)
 
     def _respond(self) -> None:
         """Redraw, or say what is wrong: an exception here would be lost in the front end's log."""
@@ -177,13 +202,15 @@ def _draw(scenes: Mapping[str, Scene], ratio: float, alpha: float) -> Figure:
     small = _SMALL, (height - 2 * CAPTION - _DENSITY - MARGIN) / 2
     right = 2 * MARGIN + _LARGE
     sheet = Sheet(right + _SMALL + MARGIN, LEGEND + CAPTION + height + MARGIN)
-    sheet.write_legend(class_names([scenes["primary"], scenes["partner"]]), top=0.1)
+    named = sheet.write_legend(class_names([scenes["primary"], scenes["partner"]]), top=0.1)
     top = LEGEND
-    sheet.write(MARGIN, top + 0.06, f"λ = {ratio:.2f}:   {ratio:.2f} × primary + {1 - ratio:.2f} × partner", fontsize=9)
-    sheet.place(MARGIN, top + CAPTION, (_LARGE, height), weights_alone(reduced(mixed, round(_LARGE * DPI))))
+    caption = f"λ = {ratio:.2f}:   {ratio:.2f} × primary + {1 - ratio:.2f} × partner (dashed)"
+    sheet.write(MARGIN, top + 0.06, caption, fontsize=9)
+    large = reduced(tags_without(mixed, all_but=named), round(_LARGE * DPI))
+    sheet.place(MARGIN, top + CAPTION, (_LARGE, height), large)
     for name in ("primary", "partner"):
         sheet.write(right, top + 0.06, name, fontsize=8)
-        untagged = replace(scenes[name], tags=[""] * len(scenes[name].tags))
+        untagged = tags_without(scenes[name], weights=True, all_but=named)
         sheet.place(right, top + CAPTION, small, reduced(untagged, round(_SMALL * DPI)))
         top += CAPTION + small[1]
     sheet.write(right, top + 0.06, f"how often λ is drawn, α = {alpha:g}", fontsize=8)
@@ -196,7 +223,7 @@ def draw_density(ax: Axes, alpha: float, ratio: float | None = None) -> None:
 
     Args:
         ax: Where to draw.
-        alpha: α, positive.
+        alpha: Positive.
         ratio: Where to draw the line; None: nowhere.
     """
     x = np.linspace(0.005, 0.995, 199)
@@ -221,6 +248,6 @@ def _require_ipywidgets() -> Any:
         import ipywidgets  # noqa: PLC0415
     except ImportError as error:
         raise InstallationError(
-            'explore needs ipywidgets, which is not installed: pip install "alb-mixup[notebook]"'
+            'explore needs ipywidgets, got none, for it is not installed: pip install "alb-mixup[notebook]"'
         ) from error
     return ipywidgets

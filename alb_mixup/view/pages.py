@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
 import numpy as np
 
+from alb_mixup._support.progress import progress_bar
 from alb_mixup.errors import ArgumentError
 from alb_mixup.view.plot import (
-    Scene,
+    alike,
     chip_size,
     chip_style,
     class_color,
     draw,
     draw_tags,
-    read_scene,
+    font_families,
     require_matplotlib,
 )
+from alb_mixup.view.scene import Scene, file_title, read_scene
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,6 +39,7 @@ _HEADER = 0.66
 _MORE = 0.8  # kept free for "and 60 more"
 _CARDS_IN_A_ROW = 4
 LEGEND = 0.36
+_TITLE = 16  # letters of a file name in a caption
 _PAGE = 10.0  # width of a page of samples
 _LARGEST = 5.0  # and of one sample on it
 
@@ -45,12 +48,12 @@ class MixTriple(NamedTuple):
     """One mix and where it came from, as `plot_mixes` draws it.
 
     Attributes:
-        primary: the sample that went in.
-        partner: the sample that was drawn from the reference.
-        mixed: the sample that came out.
-        ratio: λ in [0, 1], the primary's share.
-        primary_name: short name of the primary, such as its file's; of a long one, the end is drawn.
-        partner_name: short name of the partner.
+        primary: The sample that went in.
+        partner: The sample that was drawn from the reference.
+        mixed: The sample that came out; with `of_partner`, as `plot` takes it, the partner's boxes are dashed.
+        ratio: The primary's share λ in [0, 1].
+        primary_name: Short name of the primary, such as its file's; of a long one, the end is drawn.
+        partner_name: Short name of the partner.
     """
 
     primary: Mapping[str, Any]
@@ -61,7 +64,9 @@ class MixTriple(NamedTuple):
     partner_name: str
 
 
-def plot_mixes(mixes: Iterable[MixTriple], *, title: str = "", bbox_format: str = "pascal_voc") -> Figure:
+def plot_mixes(
+    mixes: Iterable[MixTriple], *, title: str = "", bbox_format: str | None = None, progress: bool = False
+) -> Figure:
     """Draw a page of mixes, each beside the two originals that it was made from.
 
     Args:
@@ -69,14 +74,22 @@ def plot_mixes(mixes: Iterable[MixTriple], *, title: str = "", bbox_format: str 
             little memory.
         title: A line at the top of the page.
         bbox_format: How to read the boxes of all samples, as in `plot`.
+        progress: Show a bar, where tqdm is installed.
 
     Returns:
         A figure that pyplot does not know: nothing to close, and no display needed. `figure.savefig` writes it.
 
     Raises:
-        ArgumentError: If `mixes` is empty or `bbox_format` is unknown.
-        SampleError: If a sample cannot be drawn.
-        InstallationError: If matplotlib is missing.
+        ArgumentError: `mixes` is empty, or `bbox_format` is unknown.
+        SampleError: A sample cannot be drawn.
+        InstallationError: `matplotlib` is missing.
+
+    Examples:
+        >>> from alb_mixup import mix_pair, sample_dataset
+        >>> from alb_mixup.view.pages import MixTriple, plot_mixes
+        >>> one, other = sample_dataset()[0], sample_dataset()[1]
+        >>> figure = plot_mixes([MixTriple(one, other, mix_pair(one, other, 0.6), 0.6, "one", "other")])
+        >>> figure.savefig("mixes.png")  # doctest: +SKIP
     """
     require_matplotlib()
     cards = [_card(mix, bbox_format) for mix in mixes]
@@ -85,9 +98,11 @@ def plot_mixes(mixes: Iterable[MixTriple], *, title: str = "", bbox_format: str 
     scenes = [panel for _, panels in cards for panel in panels]
     page = _Page(len(cards), _usual_aspect(scenes))
     page.write(MARGIN, 0.1, title, fontsize=11, weight="bold")
-    page.write_legend(class_names(scenes), top=0.4)
-    for index, (caption, panels) in enumerate(cards):
-        page.draw(index, caption, panels)
+    named = page.write_legend(class_names(scenes), top=0.4)
+    numbered = progress_bar(enumerate(cards), "drawing", total=len(cards), shown=progress)
+    for index, (caption, (primary, partner, mixed)) in numbered:
+        originals = [tags_without(scene, weights=True, all_but=named) for scene in (primary, partner)]
+        page.draw(index, caption, [*originals, tags_without(mixed, all_but=named)])
     return page.figure
 
 
@@ -96,12 +111,12 @@ def plot_samples(
     captions: Sequence[str] = (),
     *,
     columns: int = 4,
-    bbox_format: str = "pascal_voc",
+    bbox_format: str | None = None,
 ) -> Figure:
     """Draw samples side by side under their captions, and above them all the classes in their colours.
 
     Args:
-        samples: At least one, each as `plot` takes it. Tags read the weight alone.
+        samples: At least one, each as `plot` takes it. Tags read the weight alone where colours tell the class.
         captions: One for each sample, or none.
         columns: How many share a row.
         bbox_format: How to read the boxes of all samples, as in `plot`.
@@ -110,29 +125,35 @@ def plot_samples(
         A figure that pyplot does not know, as `plot_mixes` returns it.
 
     Raises:
-        ArgumentError: If `samples` is empty, `captions` are not as many, or `bbox_format` is unknown.
-        SampleError: If a sample cannot be drawn.
-        InstallationError: If matplotlib is missing.
+        ArgumentError: `samples` is empty, `captions` are not as many, or `bbox_format` is unknown.
+        SampleError: A sample cannot be drawn.
+        InstallationError: `matplotlib` is missing.
+
+    Examples:
+        >>> from alb_mixup import plot_samples, sample_dataset
+        >>> dataset = sample_dataset()
+        >>> figure = plot_samples([dataset[0], dataset[1]], ["one", "another"])
+        >>> figure.savefig("samples.png")  # doctest: +SKIP
     """
     require_matplotlib()
     read = [read_scene(sample, bbox_format) for sample in samples]
     if not read or len(captions) not in {0, len(read)}:
         raise ArgumentError(
-            f"samples must be at least one, with as many captions or none; got {len(read)} and {len(captions)} captions"
+            f"samples must be at least one, with as many captions or none, got {len(read)} and {len(captions)} captions"
         )
     columns = min(columns, len(read))
     width = min(_LARGEST, (_PAGE - MARGIN) / columns - MARGIN)
-    scenes = [weights_alone(reduced(scene, round(2 * width * DPI))) for scene in read]
+    scenes = [reduced(scene, round(2 * width * DPI)) for scene in read]
     height, caption = width * _usual_aspect(scenes), (CAPTION if captions else 0)
     names = class_names(scenes)
     header, row_height = (LEGEND if names else MARGIN), caption + height + MARGIN
     sheet = Sheet(columns * (width + MARGIN) + MARGIN, header + math.ceil(len(scenes) / columns) * row_height)
-    sheet.write_legend(names, top=0.1)
+    named = sheet.write_legend(names, top=0.1)
     for index, scene in enumerate(scenes):
         row, column = divmod(index, columns)
         left, top = MARGIN + column * (width + MARGIN), header + row * row_height
         sheet.write(left, top + 0.06, captions[index] if captions else "", fontsize=8)
-        sheet.place(left, top + caption, (width, height), scene)
+        sheet.place(left, top + caption, (width, height), tags_without(scene, all_but=named))
     return sheet.figure
 
 
@@ -146,22 +167,27 @@ def class_names(scenes: Iterable[Scene]) -> list[str]:
     return sorted({name for scene in scenes for name in scene.names if name})
 
 
-def weights_alone(scene: Scene) -> Scene:
-    """Leave the classes' names out of the tags: colours tell them."""
-    tags = [tag.removeprefix(name).strip() for name, tag in zip(scene.names, scene.tags, strict=True)]
+def tags_without(scene: Scene, *, weights: bool = False, all_but: Set[str] = frozenset()) -> Scene:
+    """Leave out of the tags what is told elsewhere.
+
+    Args:
+        scene: The scene.
+        weights: Leave out the weights too.
+        all_but: Classes whose names stay, for their colours do not tell them.
+    """
+    tags = []
+    for name, tag in zip(scene.names, scene.tags, strict=True):
+        weight = "" if weights else tag.removeprefix(name)
+        tags.append(f"{name if name in all_but else ''}{weight}".strip())
     return replace(scene, tags=tags)
 
 
-def _card(mix: MixTriple, bbox_format: str) -> tuple[str, list[Scene]]:
-    """Reduce a mix to what is drawn of it: tags with weights on the mix alone, colours tell the classes."""
-    first, second = (f"…{name[-15:]}" if len(name) > 16 else name for name in (mix.primary_name, mix.partner_name))
+def _card(mix: MixTriple, bbox_format: str | None) -> tuple[str, list[Scene]]:
+    """Reduce a mix to what is drawn of it: primary, partner, mix."""
+    first, second = (file_title(name, _TITLE) for name in (mix.primary_name, mix.partner_name))
     caption = f"λ = {mix.ratio:.2f}:   {mix.ratio:.2f} × {first} + {1 - mix.ratio:.2f} × {second}"
-    primary, partner, mixed = (
-        reduced(read_scene(sample, bbox_format), round(2 * _SMALL * DPI))
-        for sample in (mix.primary, mix.partner, mix.mixed)
-    )
-    untagged = [replace(scene, tags=[""] * len(scene.tags)) for scene in (primary, partner)]
-    return caption, [*untagged, weights_alone(mixed)]
+    samples = (mix.primary, mix.partner, mix.mixed)
+    return caption, [reduced(read_scene(sample, bbox_format), round(2 * _SMALL * DPI)) for sample in samples]
 
 
 def reduced(scene: Scene, side: int) -> Scene:
@@ -186,22 +212,27 @@ class Sheet:
         self.figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
         FigureCanvasAgg(self.figure)  # keeps one renderer: without it, measuring each tag would make its own
 
-    def write_legend(self, names: Sequence[str], top: float) -> None:
-        """Write the classes in their colours, as many as one line holds."""
-        left = MARGIN
+    def write_legend(self, names: Sequence[str], top: float) -> set[str]:
+        """Write the classes in their colours, as many as one line holds.
+
+        Returns:
+            The classes that no colour tells: it is another's too, or is not in the legend.
+        """
+        left, untold = MARGIN, alike(names)
         for index, name in enumerate(names):
             chip = self.write(left, top, name, fontsize=8, **chip_style(class_color(name)))
             wide, _, pad = (side / DPI for side in chip_size(chip, DPI))
             if left + wide + _MORE > self._width and index + 1 < len(names):
                 chip.remove()
                 self.write(left, top, f"and {len(names) - index} more", fontsize=8)
-                return
+                return untold | set(names[index:])
             chip.set_x((left + pad) / self._width)
             left += wide + 0.08
+        return untold
 
     def write(self, left: float, top: float, text: str, **style: Any) -> Text:
         """Write text below and to the right of a point."""
-        style = {"va": "top", "parse_math": False, **style}
+        style = {"va": "top", "parse_math": False, "family": font_families(), **style}
         return self.figure.text(left / self._width, 1 - top / self._height, text, **style)
 
     def place(self, left: float, top: float, size: tuple[float, float], scene: Scene) -> None:
@@ -236,6 +267,13 @@ class _Page(Sheet):
         left, top = MARGIN + column * self._card[0], _HEADER + row * self._card[1]
         self.write(left, top + 0.06, caption, fontsize=7.5)
         top, right = top + CAPTION, left + _SMALL + _GAP
-        places = [(left, top, self._small), (left, top + self._small[1] + _GAP, self._small), (right, top, self._large)]
+        below = top + _height_in(self._small, panels[0]) + _GAP
+        places = [(left, top, self._small), (left, below, self._small), (right, top, self._large)]
         for place, scene in zip(places, panels, strict=True):
             self.place(*place, scene)
+
+
+def _height_in(size: tuple[float, float], scene: Scene) -> float:
+    """How high a scene is in a place of (width, height), as large as it fits."""
+    height, width = scene.image.shape[:2]
+    return min(size[1], float(size[0] * height / width))

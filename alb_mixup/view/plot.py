@@ -6,15 +6,16 @@ matplotlib is imported when something is drawn, never when this module is: `impo
 from __future__ import annotations
 
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from alb_mixup.errors import ArgumentError, InstallationError, SampleError
-from alb_mixup.functional.boxes import BBOX_FORMATS, to_xyxy
+from alb_mixup.errors import InstallationError
+from alb_mixup.view.scene import Scene, read_scene
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,23 +26,16 @@ PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#F
 
 _TAG_SHARE = 0.2  # of the picture: more tags than this hide what they name
 _CHIP_PAD = 0.15  # around a tag's text, of its font's size
-_NAME_LENGTH = 24
+_DASHES = (0, (5, 2.5))  # of a partner's box: on, off, in widths of its line
+# Asked for glyphs that the usual font lacks, where they are installed.
+_FALLBACK_FONTS = (
+    "Noto Sans", "Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans CJK KR", "Hiragino Sans", "PingFang SC",
+    "Apple SD Gothic Neo", "Yu Gothic", "Microsoft YaHei", "Malgun Gothic", "WenQuanYi Micro Hei", "Arial Unicode MS",
+)  # fmt: skip
 _colors: dict[str, str] = {}
 
 
-@dataclass(frozen=True)
-class Scene:
-    """A checked sample: (H, W) or (H, W, 3) pixels, boxes as absolute xyxy and degrees, one name and tag each."""
-
-    image: NDArray[Any]
-    xyxy: NDArray[np.float64]
-    angles: NDArray[np.float64]
-    names: list[str]
-    tags: list[str]
-    weights: NDArray[np.float64]
-
-
-def plot(sample: Mapping[str, Any], ax: Axes | None = None, *, bbox_format: str = "pascal_voc") -> Axes:
+def plot(sample: Mapping[str, Any], ax: Axes | None = None, *, bbox_format: str | None = None) -> Axes:
     """Draw a sample's image with its boxes, labels and MixUp weights.
 
     A class has the same colour in every picture of a process. A lighter weight makes a thinner and paler box. Tags
@@ -51,17 +45,26 @@ def plot(sample: Mapping[str, Any], ax: Axes | None = None, *, bbox_format: str 
         sample: What goes into a pipeline or comes out of it. `image` is an array of (H, W), (H, W, 1), (H, W, 3) RGB
             or (H, W, 4), whose fourth channel is not drawn; uint8 in 0 to 255 or float in 0 to 1. `bboxes`, if any,
             are (N, 4), or (N, 5) with an angle in degrees as AlbumentationsX has it; `labels` are N strings or
-            integers; `mixup_weight` is N weights, of which 1 and more are drawn alike.
+            integers; `mixup_weight` is N weights, of which 1 and more are drawn alike; boxes whose `of_partner` (N
+            booleans) is true are dashed.
         ax: Where to draw; a new pyplot figure if None.
-        bbox_format: How to read the boxes: "pascal_voc", "coco", "yolo", "albumentations" or "cxcywh".
+        bbox_format: How to read the boxes: "pascal_voc", "coco", "yolo", "albumentations" or "cxcywh". None: as the
+            sample says, which those of this package's datasets do, else "pascal_voc".
 
     Returns:
         The axes. They hold one Rectangle a box, in the order of `bboxes`, in pixels from the image's top left corner.
 
     Raises:
-        ArgumentError: If `bbox_format` is unknown.
-        SampleError: If the sample's image, boxes, labels or weights cannot be drawn.
-        InstallationError: If matplotlib is missing.
+        ArgumentError: `bbox_format` is unknown.
+        SampleError: The sample's image, boxes, labels or weights cannot be drawn; boxes read in a format that is not
+            theirs mostly cannot.
+        InstallationError: `matplotlib` is missing.
+
+    Examples:
+        >>> import alb_mixup
+        >>> dataset = alb_mixup.sample_dataset()
+        >>> ax = alb_mixup.plot(dataset[0])
+        >>> ax.figure.savefig("sample.png")  # doctest: +SKIP
     """
     require_matplotlib()
     scene = read_scene(sample, bbox_format)
@@ -82,112 +85,15 @@ def require_matplotlib() -> None:
         import matplotlib  # noqa: F401, PLC0415
     except ImportError as error:
         raise InstallationError(
-            'plotting needs matplotlib, which is not installed: pip install "alb-mixup[cli]"'
+            'plotting needs matplotlib, got none, for it is not installed: pip install "alb-mixup[cli]"'
         ) from error
-
-
-# ------------------------------------------------------------------------------------------ reading a sample
-
-
-def read_scene(sample: Mapping[str, Any], bbox_format: str) -> Scene:
-    """Check a sample and bring it into the one form that is drawn.
-
-    Raises:
-        ArgumentError: `bbox_format` is unknown.
-        SampleError: The sample cannot be drawn.
-    """
-    if bbox_format not in BBOX_FORMATS:
-        raise ArgumentError(f"bbox_format must be one of {', '.join(BBOX_FORMATS)}; got {bbox_format!r}")
-    if not isinstance(sample, Mapping) or "image" not in sample:
-        got = f"keys {sorted(map(str, sample))}" if isinstance(sample, Mapping) else type(sample).__name__
-        raise SampleError(f"sample must be a dict with an 'image', as a pipeline takes and returns it; got {got}")
-    image = _pixels(sample["image"])
-    xyxy, angles = _boxes(sample.get("bboxes"), bbox_format, image.shape[:2])
-    labels = _column(sample, "labels", len(xyxy))
-    weights = _column(sample, "mixup_weight", len(xyxy))
-    names = [""] * len(xyxy) if labels is None else [_name(label) for label in labels]
-    shares = np.ones(len(xyxy)) if weights is None else _weights(weights)
-    tags = names if weights is None else [f"{name} {w:.2f}".strip() for name, w in zip(names, shares, strict=True)]
-    return Scene(image, xyxy, angles, names, tags, shares)
-
-
-def _pixels(image: object) -> NDArray[Any]:
-    """Check the image and take what can be drawn of it: (H, W) or (H, W, 3), uint8 or float32 in 0 to 1."""
-    if not isinstance(image, np.ndarray):
-        raise SampleError(f"image must be a numpy array of (H, W) or (H, W, C); got {type(image).__name__}")
-    if image.size == 0 or image.ndim not in {2, 3} or (image.ndim == 3 and image.shape[2] not in {1, 3, 4}):
-        raise SampleError(
-            f"image must be (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) to be drawn; got shape {image.shape}. "
-            "Choose three channels, or move them last"
-        )
-    if image.ndim == 3:
-        image = image[..., 0] if image.shape[2] == 1 else image[..., :3]
-    if image.dtype == np.uint8:
-        return image
-    if not np.issubdtype(image.dtype, np.floating):
-        raise SampleError(f"image must be uint8 in 0 to 255 or float in 0 to 1 to be drawn; got dtype {image.dtype}")
-    low, high = float(image.min()), float(image.max())
-    if not (low >= -0.5 and high <= 1.5):  # interpolation overshoots a little; NaN is caught too
-        raise SampleError(
-            f"image as {image.dtype} must be in 0 to 1; got {low:g} to {high:g}. Rescale it, or plot before Normalize"
-        )
-    return np.asarray(np.clip(image, 0, 1), dtype=np.float32)
-
-
-def _boxes(bboxes: Any, bbox_format: str, hw: tuple[int, int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Read boxes of any format as absolute xyxy (N, 4) and angles in degrees (N,)."""
-    try:
-        rows = np.array([] if bboxes is None else bboxes, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise SampleError(f"bboxes must be rows of numbers, all of one length; {error}") from error
-    if rows.size == 0:
-        return np.zeros((0, 4)), np.zeros(0)
-    if rows.ndim != 2 or rows.shape[1] not in {4, 5} or not np.isfinite(rows).all():
-        raise SampleError(
-            "bboxes must be finite and of shape (N, 4), or (N, 5) with an angle in degrees; "
-            f"got shape {rows.shape}, {np.count_nonzero(~np.isfinite(rows))} values not finite. "
-            "Class ids belong into labels"
-        )
-    return to_xyxy(rows, bbox_format, hw), rows[:, 4] if rows.shape[1] == 5 else np.zeros(len(rows))
-
-
-def _column(sample: Mapping[str, Any], key: str, count: int) -> list[Any] | None:
-    values = sample.get(key)
-    if values is None:
-        return None
-    if isinstance(values, str) or not isinstance(values, Iterable):
-        raise SampleError(f"{key} must be a list or array with one value a box; got {type(values).__name__}")
-    column = list(values)
-    if len(column) != count:
-        raise SampleError(f"{key} must have one value a box; got {len(column)} for {count} boxes")
-    return column
-
-
-def _weights(values: list[Any]) -> NDArray[np.float64]:
-    try:
-        weights = np.array(values, dtype=np.float64).reshape(len(values))
-    except (TypeError, ValueError) as error:
-        raise SampleError(f"mixup_weight must be one number a box; {error}") from error
-    if not (np.isfinite(weights) & (weights >= 0)).all():
-        raise SampleError(f"mixup_weight must be finite and at least 0; got {weights.tolist()}")
-    return weights
-
-
-def _name(label: Any) -> str:
-    """Write a class name on one short line; the floats that Albumentations makes of integer labels are integers."""
-    whole = isinstance(label, float | np.floating) and float(label).is_integer()
-    text = " ".join(str(int(label) if whole else label).split())
-    return text if len(text) <= _NAME_LENGTH else text[: _NAME_LENGTH - 1] + "…"
-
-
-# ------------------------------------------------------------------------------------------ drawing a scene
 
 
 def class_color(name: str) -> str:
     """Choose the colour of a class, once a process.
 
     The name alone decides where in the palette to look first, which keeps colours from run to run; a colour is
-    given twice only when all are taken.
+    given twice only when all are taken, and `alike` tells then.
     """
     if name not in _colors:
         start = zlib.crc32(name.encode()) % len(PALETTE)
@@ -195,6 +101,13 @@ def class_color(name: str) -> str:
         taken = set(_colors.values())
         _colors[name] = next((color for color in choices if color not in taken), choices[0])
     return _colors[name]
+
+
+def alike(names: Iterable[str]) -> set[str]:
+    """The classes among these whose colour is another's too."""
+    colors = {name: class_color(name) for name in names}
+    often = Counter(colors.values())
+    return {name for name, color in colors.items() if often[color] > 1}
 
 
 def _new_axes(image: NDArray[Any]) -> Axes:
@@ -225,8 +138,8 @@ def draw(ax: Axes, scene: Scene) -> None:
     ax.set(xticks=[], yticks=[], xlim=(0, width), ylim=(height, 0))
     ax.spines[:].set_visible(False)
     unit = float(np.clip(_inches_wide(ax) / 5, 0.4, 1))
-    for (left, top, right, bottom), angle, name, weight in zip(
-        scene.xyxy, scene.angles, scene.names, np.minimum(scene.weights, 1), strict=True
+    for (left, top, right, bottom), angle, name, weight, of_partner in zip(
+        scene.xyxy, scene.angles, scene.names, np.minimum(scene.weights, 1), scene.of_partner, strict=True
     ):
         line = unit * (0.6 + 1.9 * weight)
         halo = withStroke(linewidth=line + 1.6 * unit, foreground="white", alpha=0.15 + 0.45 * weight)
@@ -240,6 +153,7 @@ def draw(ax: Axes, scene: Scene) -> None:
                 fill=False,
                 edgecolor=class_color(name),
                 linewidth=line,
+                linestyle=_DASHES if of_partner else "-",
                 alpha=0.35 + 0.65 * weight,
                 zorder=2 + weight,
                 path_effects=[halo],
@@ -308,6 +222,15 @@ def _free_spot(
     return None
 
 
+@lru_cache(maxsize=1)
+def font_families() -> list[str]:
+    """The usual font, and those installed that know glyphs which it lacks: class names are in every script."""
+    from matplotlib import font_manager, rcParams  # noqa: PLC0415
+
+    installed = {font.name for font in font_manager.fontManager.ttflist}
+    return [*rcParams["font.family"], *(name for name in _FALLBACK_FONTS if name in installed)]
+
+
 def chip_style(color: str, weight: float = 1.0) -> dict[str, Any]:
     """Style text as a chip in a class's colour, its top left corner at the text's position."""
     red, green, blue = (int(color[k : k + 2], 16) / 255 for k in (1, 3, 5))
@@ -316,6 +239,7 @@ def chip_style(color: str, weight: float = 1.0) -> dict[str, Any]:
         "ha": "left",
         "va": "top",
         "parse_math": False,  # a class may be named "$"
+        "family": font_families(),
         "bbox": {
             "boxstyle": f"square,pad={_CHIP_PAD}",
             "facecolor": color,

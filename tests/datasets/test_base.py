@@ -160,11 +160,11 @@ def test_it_holds_no_python_object_per_image_or_box(tmp_path):
 
 @pytest.mark.parametrize("root", [None, 3, b"bytes"])
 def test_a_root_that_is_no_path(root):
-    with pytest.raises(ArgumentError, match="root must be the path of a folder, a str or Path; got"):
+    with pytest.raises(ArgumentError, match="root must be the path of a folder, a str or Path, got"):
         VocDataset(root)
 
 
 @pytest.mark.parametrize("classes", ["cat", [], ["cat", "cat"], ["cat", 3]])
 def test_bad_classes(tmp_path, classes):
-    with pytest.raises(ArgumentError, match="classes must be a sequence of different class names, or None; got"):
+    with pytest.raises(ArgumentError, match="classes must be a sequence of different class names, or None, got"):
         VocDataset(tmp_path, classes=classes)

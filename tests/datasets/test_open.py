@@ -58,9 +58,9 @@ def test_coco_splits(tmp_path, layout):
         file = tmp_path / layout.format(split)
         coco(file, tmp_path / split if file.parent.name == split else tmp_path / "images" / f"{split}2017")
     assert open_dataset(tmp_path, "val").root.name.startswith("val")
-    with pytest.raises(DatasetError, match=r"split must choose one of the COCO files in .*train.*val.*; got None"):
-        open_dataset(tmp_path)
-    with pytest.raises(DatasetError, match=r"split must choose one of .*; got 'test'"):
+    assert open_dataset(tmp_path).root.name.startswith("train")
+    assert open_dataset(tmp_path).splits == ("train", "val")
+    with pytest.raises(DatasetError, match=r"split must be one of train, val, got 'test' for .*: choose one"):
         open_dataset(tmp_path, "test")
 
 
@@ -72,9 +72,10 @@ def test_captions_beside_instances(tmp_path):
 
 
 def test_what_is_none_of_them(tmp_path):
-    for path in (tmp_path, tmp_path / "gone"):
-        with pytest.raises(DatasetError, match=r"path must be a dataset in COCO .* is none of them"):
-            open_dataset(path)
+    with pytest.raises(DatasetError, match=r"path must be a dataset in COCO .* is none of them"):
+        open_dataset(tmp_path)
+    with pytest.raises(DatasetError, match=r"path must be a dataset, got .*/gone, which does not exist"):
+        open_dataset(tmp_path / "gone")
     with pytest.raises(ArgumentError, match="path must be the path of a dataset"):
         open_dataset(None)
 
@@ -83,9 +84,11 @@ def test_what_may_be_two(tmp_path):
     yolo(tmp_path)
     add_voc(tmp_path, "a")
     with pytest.raises(
-        DatasetError, match=r"looks like more than one: VOC, YOLO\. Use CocoDataset, YoloDataset or Voc"
+        DatasetError, match=r"looks like more than one: Pascal VOC, YOLO: choose with layout= one of voc, yolo"
     ):
         open_dataset(tmp_path)
+    assert type(open_dataset(tmp_path, layout="yolo")) is YoloDataset
+    assert type(open_dataset(tmp_path, layout="voc")) is VocDataset
 
 
 def test_on_invalid_is_passed_on(tmp_path):

@@ -64,22 +64,22 @@ def test_writing_to_a_spec_changes_no_dataset(root):
 
 @pytest.mark.parametrize("spec", [{}, {"dataset": "os.system"}, {"dataset": ["VocDataset"]}, {"dataset": None}])
 def test_unknown_dataset(spec):
-    with pytest.raises(SerializationError, match=r"spec\['dataset'\] must be one of .*'VocDataset', .*; got"):
+    with pytest.raises(SerializationError, match=r"spec\['dataset'\] must be one of .*'VocDataset', .*, got"):
         from_spec(spec)
 
 
 @pytest.mark.parametrize("spec", [None, "VocDataset", [1]])
 def test_not_a_spec(spec):
-    with pytest.raises(SerializationError, match="spec must be a dict that to_spec returned; got"):
+    with pytest.raises(SerializationError, match="spec must be a dict that to_spec returned, got"):
         from_spec(spec)
 
 
 @pytest.mark.parametrize("spec", [{"dataset": "VocDataset"}, {"dataset": "sample", "root": "/tmp"}])
 def test_arguments_that_do_not_fit(spec):
-    with pytest.raises(SerializationError, match=f"spec does not fit {spec['dataset']}: "):
+    with pytest.raises(SerializationError, match=f"spec must fit {spec['dataset']}, got "):
         from_spec(spec)
 
 
 def test_a_folder_that_has_moved(tmp_path):
-    with pytest.raises(DatasetError, match=r"root must be a folder; there is none at .*/gone"):
+    with pytest.raises(DatasetError, match=r"root must be a folder, got .*/gone, which does not exist"):
         from_spec({"dataset": "VocDataset", "root": str(tmp_path / "gone")})

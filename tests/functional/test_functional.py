@@ -118,7 +118,9 @@ def test_boxes_come_back_as_albumentations_returns_them(bbox_format, settings, k
     for field in ("labels", "mixup_weight"):
         processor.label_manager.process_field("bboxes", field, [1.0])
     expected = processor.filter(rows.copy(), shape)
-    coordinates, labels = _backend.from_internal(processor, rows.copy(), hw)
+    left, which = _backend.filtered(processor, rows.copy(), hw)
+    assert len(left) == (50 if which is None else which.sum())
+    coordinates, labels = _backend.from_internal(processor, left, hw, "bboxes")
     assert (len(expected) < 50) == bool(settings)
     np.testing.assert_allclose(
         coordinates, processor.check_and_convert(expected[:, :4], shape, "from"), rtol=1e-6, atol=1e-6

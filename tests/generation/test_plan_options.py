@@ -1,13 +1,16 @@
 """What a plan says beside pairs and layouts: hard labels, validation images, images that cannot be read."""
 
+import copy
 import csv
+import warnings
 
 import numpy as np
 import pytest
 import yaml
 
 import alb_mixup
-from alb_mixup.errors import ArgumentError, ImageReadError, OutputError, UnreadableImageWarning
+from alb_mixup.errors import ArgumentError, HardLabelsWarning, ImageReadError, OutputError, UnreadableImageWarning
+from alb_mixup.generation.plan import Plan
 from alb_mixup.generation.run import generate
 from tests.support import layouts
 
@@ -35,6 +38,22 @@ def test_ratio_range_and_min_weight_reach_every_mix(source, tmp_path):
     assert weights.min() >= 0.5
     with pytest.raises(OutputError, match=r"ratio_range=\[0\.2, 0\.3\] \(now None\)"):
         generate(source, root, multiplier=5, min_weight=0.5, progress=False)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_no_image_is_mixed_with_itself_where_there_is_another(workers, source, tmp_path):
+    rows = table(generate(source, tmp_path / "m", multiplier=10, workers=workers, progress=False) / "manifest.csv")
+    assert len(rows) == 40
+    assert all(row["primary"] != row["partner"] for row in rows)
+    assert {row["partner"] for row in rows} == {f"{number}.png" for number in range(4)}
+    (alone,) = table(generate(one_image(source), tmp_path / "one", progress=False) / "manifest.csv")
+    assert alone["primary"] == alone["partner"]
+
+
+def one_image(source):
+    single = copy.copy(source)
+    single._images = source._images[:1]
+    return single
 
 
 def test_val_stands_in_the_data_yaml(source, tmp_path, monkeypatch):
@@ -77,7 +96,7 @@ def test_an_unreadable_image_is_neither_primary_nor_partner(output_format, sourc
         trees.append(tree(root))
     assert trees[0] == trees[1] == trees[2]
     assert {row["primary"] for row in table(root / "skipped.csv")} == {"1.png"}
-    assert str(tmp_path) not in (root / "skipped.csv").read_text()
+    assert {row["reason"] for row in table(root / "skipped.csv")} == {"is an HTML page"}
     rows = table(root / "manifest.csv")
     assert len(rows) == len(alb_mixup.open_dataset(root)) == 18
     assert "1.png" not in {row[key] for row in rows for key in ("primary", "partner")}
@@ -85,9 +104,30 @@ def test_an_unreadable_image_is_neither_primary_nor_partner(output_format, sourc
         generate(source, root, output_format=output_format, multiplier=6, progress=False, on_unreadable="skip")
 
 
-def test_a_set_none_of_whose_images_can_be_read_ends_too(source, tmp_path):
+def test_a_set_none_of_whose_images_can_be_read_is_refused(source, tmp_path):
     for number in range(4):
         source.image_path(number).write_bytes(b"")
-    with pytest.warns(UnreadableImageWarning, match="4 of 4 mixes are left out"):
-        root = generate(source, tmp_path / "m", on_unreadable="skip", progress=False)
-    assert table(root / "manifest.csv") == []
+    for _ in range(2):  # also where nothing is left to do
+        with pytest.raises(ImageReadError, match=r"dataset must have images that can be read, got none of 4: 0\.png"):
+            generate(source, tmp_path / "m", on_unreadable="skip", progress=False)
+
+
+@pytest.mark.parametrize(
+    ("settings", "share"),
+    [
+        ({}, 0.104),  # of Beta(1.5, 1.5) below 0.1 and above 0.9, by quadrature
+        ({"alpha": 32.0}, 0),
+        ({"min_weight": 0.3}, 0),
+        ({"ratio_range": (0.45, 0.55)}, 0),
+        ({"ratio_range": (0.0, 0.5)}, 0.2),
+        ({"ratio_range": (0.05, 0.05)}, 1),
+    ],
+)
+def test_the_share_of_faint_objects_is_told_where_weights_are_dropped(settings, share, source, tmp_path):
+    plan = Plan(source, **settings)
+    assert plan.faint_share() == pytest.approx(share, abs=0.005)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        generate(source, tmp_path / "m", drop_weights=True, progress=False, **settings)
+        generate(source, tmp_path / "with weights", progress=False, **settings)
+    assert [warning.category for warning in caught] == [HardLabelsWarning] * (share > 0.001)

@@ -15,7 +15,7 @@ pytest.importorskip("torchvision")
 
 from alb_mixup.integrations.torch import TorchvisionCollate  # noqa: E402
 from alb_mixup.integrations.torchvision import weight_loss  # noqa: E402
-from tests.integrations.test_torchvision import SIDE, faster_rcnn  # noqa: E402
+from tests.integrations.detectors.models import SIDE, faster_rcnn  # noqa: E402
 
 MIN_SCORE = 0.4
 

@@ -15,7 +15,7 @@ import albumentations as A
 import numpy as np
 import pytest
 
-from alb_mixup import MixUp, sample_dataset
+from alb_mixup import CachedDataset, MixUp, sample_dataset
 from alb_mixup.errors import ArgumentError, SampleError
 from tests._support.test_memory import PAGES, fresh, only_glibc, page_faults
 from tests.support.samples import pipeline, sample
@@ -187,7 +187,7 @@ def test_worker_init_fn_needs_a_pipeline(monkeypatch):
     class Info:
         dataset = Subset(Dataset(), [0])
 
-    monkeypatch.setattr("alb_mixup.integrations.torch.get_worker_info", Info)
+    monkeypatch.setattr("alb_mixup.integrations.torch.datasets.get_worker_info", Info)
     with pytest.raises(ArgumentError, match=r"dataset must have an A\.Compose"):
         worker_init_fn(0)
 
@@ -322,10 +322,13 @@ def test_transformers_batch(bbox_format):
     batch = TransformersCollate(["a", "b"], bbox_format)([made(bbox_format), made(bbox_format, **NOTHING)])
     assert batch.keys() == {"pixel_values", "labels"}
     assert batch["pixel_values"].shape == (2, 3, 20, 40)
+    sizes = {"orig_size": (torch.int64, (2,))}
     assert [{key: (value.dtype, value.shape) for key, value in labels.items()} for labels in batch["labels"]] == [
         {"class_labels": (torch.int64, (n,)), "boxes": (torch.float32, (n, 4)), "weights": (torch.float32, (n,))}
+        | sizes
         for n in (2, 0)
     ]
+    assert batch["labels"][0]["orig_size"].tolist() == [20, 40]
     torch.testing.assert_close(batch["labels"][0]["boxes"], torch.tensor(BOXES["yolo"]))
     assert batch["labels"][0]["class_labels"].tolist() == [1, 0]
 
@@ -345,7 +348,7 @@ def test_batch_of_what_pipelines_may_return(collate):
     def labels_of(given):
         batch = collate([given])
         target = batch[1][0] if isinstance(batch, tuple) else batch["labels"][0]
-        return [target[key].tolist() for key in target if key != "boxes"]
+        return [target[key].tolist() for key in target if key not in {"boxes", "orig_size"}]
 
     assert labels_of(made(labels=[7.0, 3.0])) == [[7, 3], [0.25, 0.75]]  # Albumentations' whole numbers
     assert labels_of(made(labels=np.array([7, 3])))[0] == [7, 3]
@@ -387,6 +390,71 @@ def test_collate_refuses():
         TransformersCollate(["a"], "xyxy")
     with pytest.raises(ArgumentError, match="first_label must be"):
         TorchvisionCollate(["a"], first_label=-1)
+
+
+@pytest.mark.parametrize("collate", [TorchvisionCollate, TransformersCollate])
+def test_batch_of_masks_and_identities(collate):
+    masks = [np.full((20, 40), value, np.uint8) for value in (0, 1)]
+    samples = [made(masks=masks, image_id=5), made(masks=np.stack(masks)), made(masks=[], height=7, **NOTHING)]
+    found = collate(["a", "b"])(samples)
+    targets = found[1] if isinstance(found, tuple) else found["labels"]
+    assert [target["masks"].shape for target in targets[:2]] == [(2, 20, 40)] * 2
+    assert [target["masks"].amax((1, 2)).tolist() for target in targets[:2]] == [[0, 1]] * 2
+    assert targets[2]["masks"].shape == ((0, 7, 40) if isinstance(found, tuple) else (0, 20, 40))
+    assert targets[0]["masks"].dtype == torch.uint8
+    if isinstance(found, dict):
+        assert targets[0]["image_id"].tolist() == [5]
+    with pytest.raises(SampleError, match="masks must be one for each of 2 boxes, got 1"):
+        collate(["a", "b"])([made(masks=masks[:1])])
+
+
+@pytest.mark.parametrize("collate", [TorchvisionCollate, TransformersCollate])
+def test_batch_of_another_weight_field(collate):
+    found = collate(["a", "b"], weight_field="share")([made(share=[0.125, 0.5])])
+    assert (found[1] if isinstance(found, tuple) else found["labels"])[0]["weights"].tolist() == [0.125, 0.5]
+
+
+def unweighted(index, **more):
+    """A sample of the user's own, which knows no weights."""
+    return {key: value for key, value in (sample(index) | more).items() if key != "mixup_weight"}
+
+
+def test_primaries_without_weights_are_whole():
+    data = TransformedDataset([unweighted(0), sample(1)], pipeline(MixUp([sample(2)], ratio_range=(0.75, 0.75), p=1.0)))
+    assert [list(map(float, item["mixup_weight"])) for item in (data[0], data[1])] == [[0.75, 0.75, 0.25, 0.25]] * 2
+    fields = ("labels", "share")
+    renamed = [{**unweighted(index), "share": [1.0, 1.0]} for index in range(2)]
+    mixer = pipeline(MixUp(renamed, ratio_range=(0.75, 0.75), p=1.0, weight_field="share"), label_fields=fields)
+    assert list(map(float, TransformedDataset([unweighted(0)], mixer)[0]["share"])) == [0.75, 0.75, 0.25, 0.25]
+    validation = TransformedDataset([unweighted(0)], pipeline(A.HorizontalFlip(p=1.0)))
+    assert list(map(float, validation[0]["mixup_weight"])) == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_another_sample_than_the_primary_is_mixed_with_it(cached):
+    samples = [sample(index, labels=(f"{index}",)) for index in range(3)]
+    reference = CachedDataset(samples, 10**6) if cached else samples
+    data = TransformedDataset(samples, pipeline(MixUp(reference, p=1.0)))
+    for _ in range(10):
+        for index in range(3):
+            made = data[index]
+            assert len(set(made["labels"])) == 2
+            assert "mixup_index" not in made
+    alone = TransformedDataset(samples[:1], pipeline(MixUp(samples[:1], p=1.0)))
+    assert len(alone[0]["labels"]) == 2
+
+
+class Coco(list):
+    bbox_format = "coco"
+
+
+def test_a_dataset_and_its_pipeline_have_one_format():
+    with pytest.raises(ArgumentError, match="in the pipeline's format 'pascal_voc', got 'coco'"):
+        TransformedDataset(Coco([sample(0)]), pipeline(A.HorizontalFlip()))
+    assert len(TransformedDataset(Coco([sample(0)]), pipeline(A.HorizontalFlip(), bbox_format="coco"))) == 1
+    inside = Subset(sample_dataset(), [0])
+    with pytest.raises(ArgumentError, match=r"must have boxes in the pipeline's format 'coco', got 'pascal_voc'"):
+        TransformedDataset(inside, pipeline(A.HorizontalFlip(), bbox_format="coco"))[0]
 
 
 def test_batches_of_the_sample_data():

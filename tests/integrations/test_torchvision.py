@@ -1,102 +1,37 @@
-"""torchvision: a tiny Faster R-CNN with the boxes' weights in its region losses."""
+"""torchvision: what is weighted and what is refused, training, and transforms of v2 behind a pipeline.
 
-import copy
-import math
+The losses are in test_rules.py.
+"""
+
+import pickle
 
 import albumentations as A
 import pytest
 
 from alb_mixup import MixUp, sample_dataset
-from alb_mixup.errors import ArgumentError, InstallationError
+from alb_mixup.errors import ArgumentError, InstallationError, SampleError
 from tests.support.samples import pipeline
 
 torch = pytest.importorskip("torch")
-torchvision = pytest.importorskip("torchvision")
+pytest.importorskip("torchvision")
 
-from torchvision.models.detection import FasterRCNN  # noqa: E402
-from torchvision.models.detection.anchor_utils import AnchorGenerator  # noqa: E402
+from torch.utils.data import DataLoader  # noqa: E402
+from torchvision import tv_tensors  # noqa: E402
+from torchvision.transforms import v2  # noqa: E402
 
 from alb_mixup.integrations import torchvision as integration  # noqa: E402
-from alb_mixup.integrations.torch import TorchvisionCollate  # noqa: E402
+from alb_mixup.integrations.torch import TorchvisionCollate, TransformedDataset  # noqa: E402
 from alb_mixup.integrations.torchvision import weight_loss  # noqa: E402
+from tests.integrations.detectors import models  # noqa: E402
+from tests.integrations.detectors.table import mixed_samples  # noqa: E402
 
-SIDE = 128
-
-
-def faster_rcnn():
-    torch.manual_seed(0)
-    layers = []
-    for before, after in ((3, 8), (8, 16), (16, 16)):
-        layers += [torch.nn.Conv2d(before, after, 3, stride=2, padding=1), torch.nn.ReLU()]
-    backbone = torch.nn.Sequential(*layers)
-    backbone.out_channels = 16
-    return FasterRCNN(
-        backbone,
-        num_classes=4,
-        min_size=SIDE,
-        max_size=SIDE,
-        rpn_anchor_generator=AnchorGenerator(((16, 32, 64),), ((1.0,),)),
-        box_roi_pool=torchvision.ops.MultiScaleRoIAlign(["0"], output_size=3, sampling_ratio=2),
-        rpn_post_nms_top_n_train=200,
-    ).train()
-
-
-def batch(weight=None):
-    dataset = sample_dataset()
-    mixer = pipeline(MixUp(dataset, p=1.0), A.Resize(SIDE, SIDE), seed=3)
-    images, targets = TorchvisionCollate(dataset.classes)([mixer(**dataset[index]) for index in range(3)])
-    targets[1] = {key: value[:0] for key, value in targets[1].items()}
-    if weight is not None:
-        for target in targets:
-            target["weights"] = torch.full_like(target["weights"], weight)
-    return images, targets
-
-
-def losses_and_gradients(model, images, targets):
-    torch.manual_seed(1)  # of the sampled regions
-    model.zero_grad()
-    losses = model(images, copy.deepcopy(targets))
-    sum(losses.values()).backward()
-    return losses, {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
-
-
-@pytest.mark.parametrize("weighted", [True, False])
-def test_all_ones_are_the_stock_losses_to_the_bit(weighted):
-    images, targets = batch(1.0)
-    model = faster_rcnn()
-    stock, stock_gradients = losses_and_gradients(model, images, targets)
-    weight_loss(model)
-    if not weighted:
-        for target in targets:
-            del target["weights"]
-    losses, gradients = losses_and_gradients(model, images, targets)
-    assert losses.keys() == stock.keys()
-    assert all(torch.equal(losses[key], stock[key]) for key in losses)
-    assert all(torch.equal(gradients[name], stock_gradients[name]) for name in gradients)
-
-
-def test_losses_are_as_recomputed():
-    generator = torch.Generator().manual_seed(0)
-    logits, boxes = (torch.randn(40, size, generator=generator) for size in (4, 16))
-    goals, labels = torch.randn(40, 4, generator=generator), torch.randint(0, 4, (40,), generator=generator)
-    weights = torch.tensor([0.2, 0.7, 1.0, 0.0]).repeat(10)
-    model = faster_rcnn()
-    weight_loss(model)
-    model.roi_heads._weights = weights
-    found = model.roi_heads._weighted_loss(logits, boxes, labels.split(20), goals.split(20))
-    class_sum = box_sum = 0.0
-    for row, label, weight in zip(range(40), labels.tolist(), weights.tolist(), strict=True):
-        values = logits[row].tolist()
-        class_sum += weight * (math.log(sum(map(math.exp, values))) - values[label])
-        for a, b in zip(boxes[row, 4 * label : 4 * label + 4].tolist(), goals[row].tolist(), strict=True):
-            far = abs(a - b)
-            box_sum += weight * (label > 0) * (far - 0.5 / 9 if far > 1 / 9 else 4.5 * far**2)
-    assert [float(term) for term in found] == pytest.approx([class_sum / 40, box_sum / 40], rel=1e-5)
+CLASSES = ["Platelets", "RBC", "WBC"]
+DETECTORS = [models.faster_rcnn, models.mask_rcnn, models.retinanet, models.fcos]
 
 
 def test_regions_have_the_weights_of_their_boxes():
-    targets = batch()[1]
-    model = faster_rcnn()
+    targets = TorchvisionCollate(CLASSES)(mixed_samples())[1]
+    model = models.faster_rcnn()
     weight_loss(model)
     nothing = torch.tensor([[0.0, 0.0, 2.0, 2.0]])
     proposals = [torch.cat([target["boxes"] + 1.0, nothing]) for target in targets]
@@ -105,63 +40,96 @@ def test_regions_have_the_weights_of_their_boxes():
     assert weights[1].tolist() == [1.0] * len(weights[1])
     for region, label, weight, target in zip(regions, labels, weights, targets, strict=True):
         objects = label > 0
-        assert not objects.all()
         assert weight[~objects].tolist() == [1.0] * int((~objects).sum())
         if len(target["boxes"]):
-            nearest = torchvision.ops.box_iou(region[objects], target["boxes"]).argmax(1)
+            assert not objects.all()
+            nearest = integration.torch.cdist(region[objects], target["boxes"]).argmin(1)
             assert weight[objects].tolist() == target["weights"][nearest].tolist()
-            assert len(set(weight[objects].tolist())) == 2
 
 
-def test_zero_weights_pull_no_box():
-    images, targets = batch(0.0)
-    model = faster_rcnn()
+def test_region_proposals_take_every_box_for_a_whole_one():
+    images, targets = TorchvisionCollate(CLASSES)(mixed_samples())
+    model = models.faster_rcnn().train()
     weight_loss(model)
-    losses, gradients = losses_and_gradients(model, images, targets)
-    assert losses["loss_box_reg"] == 0
-    assert not gradients["roi_heads.box_predictor.bbox_pred.weight"].any()
-    assert gradients["roi_heads.box_predictor.cls_score.bias"][0] < 0  # the background is all that is pulled up
-    assert gradients["roi_heads.box_predictor.cls_score.bias"][1:].min() > 0
+    terms = []
+    for weight in (1.0, 0.25):
+        torch.manual_seed(0)
+        given = [target | {"weights": torch.full_like(target["weights"], weight)} for target in targets]
+        terms.append(model(images, given))
+    for name in ("loss_objectness", "loss_rpn_box_reg"):
+        assert torch.equal(terms[0][name], terms[1][name])
+    assert terms[1]["loss_box_reg"] < terms[0]["loss_box_reg"]
 
 
-def test_batch_without_boxes():
-    images, targets = batch()
-    model = faster_rcnn()
-    weight_loss(model)
-    losses, gradients = losses_and_gradients(model, images[:1], targets[1:2])
-    assert all(loss.isfinite() for loss in losses.values())
-    assert all(gradient.isfinite().all() for gradient in gradients.values())
-
-
-def test_training():
-    images, targets = batch()
-    model = faster_rcnn()
-    weight_loss(model)
+@pytest.mark.parametrize("rule", ["interpolate", "scale"])
+@pytest.mark.parametrize("build", DETECTORS, ids=lambda build: build.__name__)
+def test_training(build, rule):
+    """Through the front door: a loader of mixed samples, the model's own losses, an optimizer."""
+    torch.manual_seed(0)
+    dataset, model = sample_dataset(), build().train()
+    given = [boxes_as_masks(sample) for sample in dataset] if build is models.mask_rcnn else dataset
+    mixer = pipeline(MixUp(given, p=1.0), A.Resize(96, 96), A.HorizontalFlip(p=0.5), seed=3)
+    samples = TransformedDataset(given, mixer)
+    weight_loss(model, rule=rule)
     optimizer = torch.optim.Adam(model.parameters(), 1e-3)
     totals = []
-    for _ in range(20):
-        losses, gradients = losses_and_gradients(model, images, targets)
-        assert all(gradient.isfinite().all() for gradient in gradients.values())
-        totals.append(float(sum(losses.values()).detach()))
-        optimizer.step()
-    assert totals[-1] < 0.8 * totals[0]
+    for _ in range(3):
+        for images, targets in DataLoader(samples, batch_size=4, collate_fn=TorchvisionCollate(dataset.classes)):
+            total = sum(model(images, targets).values())
+            optimizer.zero_grad()
+            total.backward()
+            assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+            optimizer.step()
+            totals.append(float(total.detach()))
+    assert sum(totals[-4:]) < sum(totals[:4])
+
+
+def boxes_as_masks(sample):
+    """A sample whose masks are its boxes."""
+    masks = []
+    for x, y, right, bottom in sample["bboxes"].round().astype(int):
+        mask = sample["image"][..., 0] * 0
+        mask[y:bottom, x:right] = 1
+        masks.append(mask)
+    return sample | {"masks": masks}
 
 
 def test_hard_labels_train_too():
-    """The recipe for torchvision's other models: their losses pass over the weights that come with the targets."""
+    """The recipe for SSD: its loss passes over the weights that come with the targets."""
     dataset = sample_dataset()
-    mixer = pipeline(MixUp(dataset, ratio_range=(0.45, 0.55), min_weight=0.3, p=1.0), A.Resize(SIDE, SIDE), seed=3)
+    mixer = pipeline(MixUp(dataset, ratio_range=(0.45, 0.55), min_weight=0.3, p=1.0), A.Resize(128, 128), seed=3)
     images, targets = TorchvisionCollate(dataset.classes)([mixer(**dataset[index]) for index in range(2)])
-    losses, _ = losses_and_gradients(faster_rcnn(), images, targets)
-    assert all(loss.isfinite() for loss in losses.values())
+    assert all(loss.isfinite() for loss in models.ssd().train()(images, targets).values())
+
+
+def test_sanitized_boxes_take_their_weights_along_when_told():
+    images, targets = TorchvisionCollate(CLASSES)(mixed_samples())
+    target = {key: value for key, value in targets[0].items() if key != "masks"}
+    target["boxes"][1, 2] = target["boxes"][1, 0]  # nothing is left of it
+    target["boxes"] = tv_tensors.BoundingBoxes(target["boxes"], format="XYXY", canvas_size=images[0].shape[-2:])
+    model = models.faster_rcnn().train()
+    weight_loss(model)
+    with pytest.raises(SampleError, match="weights must be one for each of 5 boxes, got shape"):
+        model([images[0]], [v2.SanitizeBoundingBoxes()(images[0], target)[1]])
+    told = v2.SanitizeBoundingBoxes(labels_getter=lambda pair: (pair[1]["labels"], pair[1]["weights"]))
+    image, kept = told(images[0], target)
+    assert kept["weights"].tolist() == target["weights"][[0, 2, 3, 4, 5]].tolist()
+    assert all(term.isfinite() for term in model([image], [kept]).values())
+
+
+def test_model_can_be_pickled():
+    model = models.retinanet()
+    weight_loss(model, rule="scale")
+    again = pickle.loads(pickle.dumps(model))
+    assert type(again.head) is type(model.head)
+    assert again.head.rule == "scale"
 
 
 def test_other_models_are_refused(monkeypatch):
-    model = faster_rcnn()
-    weight_loss(model)
-    for refused in (model, torch.nn.Identity()):
-        with pytest.raises(ArgumentError, match="model must have torchvision's RoIHeads"):
-            weight_loss(refused)
+    with pytest.raises(ArgumentError, match=r"must not be SSD.*RetinaNet or FCOS.*ratio_range"):
+        weight_loss(models.ssd())
+    with pytest.raises(ArgumentError, match=r"must have torchvision's own heads of Faster.*got Identity with NoneType"):
+        weight_loss(torch.nn.Identity())
     monkeypatch.setattr(integration.RoIHeads, "forward", lambda self: None)
-    with pytest.raises(InstallationError, match="uses fastrcnn_loss"):
-        weight_loss(faster_rcnn())
+    with pytest.raises(InstallationError, match=r"uses .*rcnn_loss"):
+        weight_loss(models.faster_rcnn())

@@ -5,9 +5,11 @@ import csv
 import json
 import os
 import pickle
+import shutil
 import tempfile
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import albumentations as A
 import cv2
@@ -20,23 +22,29 @@ os.environ["YOLO_CONFIG_DIR"] = tempfile.mkdtemp(prefix="yolo-config-")
 os.environ |= {"YOLO_OFFLINE": "true", "YOLO_AUTOINSTALL": "false", "YOLO_VERBOSE": "false"}
 
 import torch
+import yaml
 from PIL import Image
-from ultralytics import YOLO
+from ultralytics import RTDETR, YOLO
 from ultralytics.cfg import get_cfg
 from ultralytics.data.dataset import YOLODataset
+from ultralytics.models.rtdetr.val import RTDETRDataset
+from ultralytics.models.utils.loss import RTDETRDetectionLoss
 from ultralytics.nn.tasks import DetectionModel
 from ultralytics.utils.loss import E2ELoss, v8DetectionLoss
 from ultralytics.utils.metrics import bbox_iou
+from ultralytics.utils.ops import xywhr2xyxyxyxy
 from ultralytics.utils.tal import make_anchors
 
-from alb_mixup import MixUp, YoloDataset, sample_dataset
+from alb_mixup import MixUp, PseudoLabelDataset, YoloDataset, generate, sample_dataset
 from alb_mixup.errors import ArgumentError, SampleError, SerializationError
 from alb_mixup.functional.boxes import from_xyxy, to_xyxy
 from alb_mixup.integrations.torch import MixUpSchedule
 from alb_mixup.integrations.ultralytics import WeightedDetectionLoss, mixup_trainer, weighted_criterion
+from tests.support.rtdetr import TINY_RTDETR
 from tests.support.samples import IS_X, picture
 
 MODELS = ("yolo11n", "yolo26n")
+RULES = ("interpolate", "scale")
 TRAIN = 10  # of the sample's 14 images; the others validate
 NO_BUILTIN = {"mosaic": 0.0, "scale": 0.0, "translate": 0.0, "fliplr": 0.0, "hsv_h": 0.0, "hsv_s": 0.0, "hsv_v": 0.0}
 
@@ -97,10 +105,9 @@ def loader_of(data, folder, trainer, workers=0, **more):
 
 
 def weights_of(trainer):
-    """The weights of the batch that a trainer's loss saw last, without the padding (which no λ here equals)."""
+    """The weights of the batch that a trainer's loss saw last."""
     criterion = trainer.model.criterion
-    padded = getattr(criterion, "one2many", criterion).assigner.weights
-    return padded[padded > 0]
+    return getattr(criterion, "one2many", criterion)._of_rows
 
 
 # ---------------------------------------------------------------- what reaches the model
@@ -182,6 +189,47 @@ def test_after_the_builtin_augmentations(data, tmp_path):
         np.testing.assert_array_equal(weights, expected_weights)
 
 
+@pytest.mark.parametrize("after_builtin", [False, True])
+def test_partners_from_the_training_set_itself_with_the_same_augmentations(data, tmp_path, after_builtin):
+    mixup = MixUp(ratio_range=(0.75, 0.75), p=1.0)
+    trainer = mixup_trainer(pipeline_of(mixup), after_builtin=after_builtin)
+    built = loader_of(data, tmp_path, trainer, **(NO_BUILTIN | {"flipud": 1.0}))
+    drawn = set()
+    for batch in built.train_loader:
+        for file, (xyxy, ids, weights) in zip(batch["im_file"], per_image(batch), strict=True):
+            number = int(Path(file).stem)
+            for partner in range(TRAIN):
+                _, expected, expected_ids, expected_weights = expected_mix(number, partner)
+                if after_builtin:  # both are flipped
+                    expected = (0, 120, 0, 120) + expected[:, [0, 3, 2, 1]] * (1, -1, 1, -1)
+                if ids == expected_ids and np.allclose(xyxy, np.add(expected, [0, 20, 0, 20]), atol=1e-3):
+                    np.testing.assert_array_equal(weights, expected_weights)
+                    drawn.add((number, partner))
+    assert {number for number, _ in drawn} == set(range(TRAIN))
+    assert all(number != partner for number, partner in drawn)
+    assert len({partner for _, partner in drawn}) > 2
+
+
+def test_primaries_are_augmented_alike_whatever_is_mixed_in(data, tmp_path):
+    seen = []
+    for p in (0.0, 1.0):
+        trainer = mixup_trainer(pipeline_of(MixUp(ratio_range=(0.75, 0.75), p=p)), after_builtin=True)
+        built = loader_of(data, tmp_path, trainer, mosaic=0.0, mixup=0.5, batch=2)
+        own = [rows[0][: (rows[2] != 0.25).sum()] for batch in built.train_loader for rows in per_image(batch)]
+        seen.append(own)
+    assert len(seen[0]) == TRAIN
+    assert all(np.array_equal(alone, mixed) for alone, mixed in zip(*seen, strict=True))
+
+
+def test_a_training_set_of_one_image_has_no_partner(data, tmp_path):
+    (tmp_path / "train.txt").write_text(str(data.parent / "images/train/00.png"))
+    described = json.loads(data.read_text()) | {"train": str(tmp_path / "train.txt")}
+    (tmp_path / "data.yaml").write_text(json.dumps(described))
+    trainer = mixup_trainer(pipeline_of(MixUp(p=1.0)))
+    [batch] = loader_of(tmp_path / "data.yaml", tmp_path, trainer).train_loader
+    assert set(batch["weights"].tolist()) == {1.0}
+
+
 def test_the_class_alone_brings_the_pipeline_along_as_ddp_needs(data, tmp_path):
     pipeline, schedule = pipeline_of(MixUp(sample_dataset())), MixUpSchedule({0: 0.5})
     built = loader_of(data, tmp_path, mixup_trainer(pipeline, schedule=schedule, after_builtin=True))
@@ -227,14 +275,359 @@ def test_pickled_into_a_spawned_worker_and_cached_images_stay_as_they_are(data, 
 
 def test_workers_keep_the_memory_that_they_free(data, tmp_path, monkeypatch):
     kept = []
-    monkeypatch.setattr("alb_mixup.integrations.ultralytics.keep_freed_memory", lambda: kept.append(True))
+    monkeypatch.setattr("alb_mixup.integrations.ultralytics.augmentation.keep_freed_memory", lambda: kept.append(True))
     pipeline = pipeline_of(MixUp(sample_dataset(), p=1.0))
     dataset = loader_of(data, tmp_path, mixup_trainer(pipeline)).train_loader.dataset
     _ = dataset[0]
     assert not kept  # the trainer's own process is not ours to tune
-    monkeypatch.setattr("alb_mixup.integrations.ultralytics.get_worker_info", lambda: "a worker")
+    monkeypatch.setattr("alb_mixup.integrations.ultralytics.augmentation.get_worker_info", lambda: "a worker")
     _ = [dataset[number] for number in range(3)]
     assert len(kept) == 1
+
+
+# ---------------------------------------------------------------- weights of the training set, classes
+
+
+def weighted_files(data, root):
+    """The training set with a weight in each row, different ones; the data.yaml and each image's weights."""
+    weights = {}
+    for file in sorted((data.parent / "labels/train").glob("*.txt")):
+        rows = file.read_text().splitlines()
+        weights[file.stem] = [round(0.05 + (int(file.stem) * 37 + row * 11) % 90 / 100, 2) for row in range(len(rows))]
+        (root / "labels/train").mkdir(parents=True, exist_ok=True)
+        lines = [f"{row} {weight}" for row, weight in zip(rows, weights[file.stem], strict=True)]
+        (root / "labels/train" / file.name).write_text("\n".join(lines))
+    shutil.copytree(data.parent / "images/train", root / "images/train")  # no link, which Ultralytics would follow
+    described = json.loads(data.read_text()) | {"path": str(root), "val": str(data.parent / "images/val")}
+    (root / "data.yaml").write_text(json.dumps(described))
+    return root / "data.yaml", weights
+
+
+@pytest.mark.parametrize("after_builtin", [False, True])
+def test_weights_of_label_files_come_with_their_boxes(data, tmp_path, after_builtin):
+    weighted, expected = weighted_files(data, tmp_path)
+    trainer = mixup_trainer(pipeline_of(A.NoOp()), after_builtin=after_builtin)
+    builtin = NO_BUILTIN | {"flipud": 1.0, "fliplr": 1.0}
+    loader = loader_of(weighted, tmp_path, trainer, **builtin).train_loader
+    assert len(loader.dataset) == TRAIN
+    for batch in loader:
+        for file, (_, ids, weights) in zip(batch["im_file"], per_image(batch), strict=True):
+            number = Path(file).stem
+            assert ids == [sample_dataset().classes.index(label) for label in sample_dataset()[int(number)]["labels"]]
+            np.testing.assert_allclose(weights, expected[number])
+
+
+def test_weights_follow_their_boxes_through_mosaic_and_mixup_of_both_kinds(data, tmp_path):
+    weighted, _ = weighted_files(data, tmp_path)
+    for file in (tmp_path / "labels/train").glob("*.txt"):  # the weight says the class: 0.2, 0.4, 0.6
+        rows = [row.split()[:5] for row in file.read_text().splitlines()]
+        file.write_text("\n".join(" ".join([*row, str((int(row[0]) + 1) / 5)]) for row in rows))
+    trainer = mixup_trainer(pipeline_of(MixUp(ratio_range=(0.5, 0.5), p=1.0)), after_builtin=True)
+    builtin = {"mosaic": 1.0, "mixup": 1.0, "cutmix": 0.5, "scale": 0.5, "augmentations": [A.HorizontalFlip(p=0.5)]}
+    for batch in loader_of(weighted, tmp_path, trainer, **builtin).train_loader:
+        assert len(batch["cls"]) > 50
+        np.testing.assert_allclose(batch["weights"], (batch["cls"].ravel() + 1) / 10, atol=1e-6)
+
+
+def test_what_generate_writes_is_trained_on_with_its_weights(data, tmp_path):
+    source = YoloDataset(data, split="train")
+    generate(source, tmp_path / "mixed", output_format="yolo", image_format="png", progress=False)
+    described = json.loads(data.read_text())
+    written = yaml.safe_load((tmp_path / "mixed/data.yaml").read_text()) | {"val": str(data.parent / described["val"])}
+    (tmp_path / "mixed/data.yaml").write_text(json.dumps(written | {"path": str(tmp_path / "mixed")}))
+    seen = []
+    train(
+        tmp_path / "mixed/data.yaml", tmp_path, mixup_trainer(pipeline_of(A.HorizontalFlip())), epochs=1,
+        callbacks={"on_train_batch_end": lambda trainer: seen.append(weights_of(trainer))},
+    )  # fmt: skip
+    mixed = YoloDataset(tmp_path / "mixed/data.yaml", split="train")
+    expected = sorted(weight for index in range(len(mixed)) for weight in mixed.annotations(index)["mixup_weight"])
+    assert len(set(expected)) > TRAIN
+    np.testing.assert_allclose(sorted(torch.cat(seen).tolist()), expected, atol=1e-6)
+
+
+def test_a_dataset_of_this_package_takes_the_place_of_the_training_set(data, tmp_path):
+    dataset = sample_dataset()
+    trainer = mixup_trainer(pipeline_of(MixUp(p=0.0)), dataset=dataset)
+    loader = loader_of(data, tmp_path, trainer).train_loader
+    assert len(loader.dataset) == len(dataset)
+    for batch in loader:
+        for file, (xyxy, ids, _) in zip(batch["im_file"], per_image(batch), strict=True):
+            [index] = [i for i in range(len(dataset)) if dataset.image_path(i).samefile(file)]
+            found, (height, width) = dataset[index], dataset.image_size(index)
+            scale = 160 / max(height, width)
+            shift = np.tile([(160 - width * scale) / 2, (160 - height * scale) / 2], 2)
+            np.testing.assert_allclose(xyxy, found["bboxes"] * scale + shift, atol=0.6)
+            assert ids == [dataset.classes.index(label) for label in found["labels"]]
+
+
+def test_confidences_of_pseudo_labels_are_weights_of_primaries(data, tmp_path):
+    dataset = sample_dataset()
+    detections = {}
+    for index in range(3):
+        found = dataset[index]
+        class_ids = np.array([dataset.classes.index(label) for label in found["labels"]])
+        confidence = np.full(len(class_ids), 0.5)
+        detections[str(dataset.image_path(index))] = SimpleNamespace(
+            xyxy=found["bboxes"], class_id=class_ids, confidence=confidence
+        )
+    pseudo = PseudoLabelDataset(detections, classes=dataset.classes)
+    trainer = mixup_trainer(pipeline_of(MixUp(ratio_range=(0.5, 0.5), p=1.0)), dataset=pseudo)
+    [batch] = loader_of(data, tmp_path, trainer).train_loader
+    assert set(batch["weights"].tolist()) == {0.25}
+
+
+def test_one_class_for_all(data, tmp_path):
+    for mixup in (MixUp(sample_dataset(), p=1.0), MixUp(p=1.0)):
+        [batch, *_] = loader_of(data, tmp_path, mixup_trainer(pipeline_of(mixup)), single_cls=True).train_loader
+        assert set(batch["cls"].ravel().tolist()) == {0.0}
+        assert len(batch["cls"]) == len(batch["weights"])
+
+
+def test_some_classes_only(data, tmp_path):
+    weighted, _ = weighted_files(data, tmp_path)
+    for mixup in (MixUp(sample_dataset(), p=1.0), MixUp(p=1.0)):
+        built = loader_of(weighted, tmp_path, mixup_trainer(pipeline_of(mixup)), classes=[0, 2])
+        batches = list(built.train_loader)
+        assert {class_id for batch in batches for class_id in batch["cls"].ravel().tolist()} == {0.0, 2.0}
+        assert all(len(batch["cls"]) == len(batch["weights"]) == len(batch["bboxes"]) for batch in batches)
+
+
+# ---------------------------------------------------------------- instance masks
+
+
+def ellipse(box, count=40):
+    """The outline of the ellipse in a box, (count, 2)."""
+    turns = np.linspace(0, 2 * np.pi, count, endpoint=False)
+    centre, radii = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 2
+    return centre + radii * np.stack([np.cos(turns), np.sin(turns)], 1)
+
+
+@pytest.fixture(scope="module")
+def polygons(data, tmp_path_factory):
+    """The same images, each object an ellipse."""
+    root = tmp_path_factory.mktemp("polygons")
+    shutil.copytree(data.parent / "images", root / "images")
+    for file in sorted((data.parent / "labels").glob("*/*.txt")):
+        lines = []
+        for row in np.array([line.split() for line in file.read_text().splitlines()], float).reshape(-1, 5):
+            [xyxy] = to_xyxy(row[None, 1:], "yolo", (1, 1))
+            lines.append(" ".join(map(str, [int(row[0]), *ellipse(xyxy).clip(0, 1).ravel().tolist()])))
+        (root / "labels" / file.parent.name).mkdir(parents=True, exist_ok=True)
+        (root / "labels" / file.parent.name / file.name).write_text("\n".join(lines))
+    (root / "data.yaml").write_text(json.dumps(json.loads(data.read_text()) | {"path": str(root)}))
+    return root / "data.yaml"
+
+
+def segment_loader(polygons, tmp_path, pipeline, **more):
+    trainer = mixup_trainer(pipeline, after_builtin=more.pop("after_builtin", False))
+    overrides = settings_of(polygons, tmp_path, model="yolo11n-seg.yaml", task="segment", mode="train", mask_ratio=1)
+    built = trainer(overrides=overrides | more)
+    built.setup_model()
+    return built.get_dataloader(built.data["train"], built.args.batch, rank=-1, mode="train")
+
+
+def masks_of(batch, overlap):
+    """Each image's masks, in the order of its boxes."""
+    for number in range(len(batch["img"])):
+        rows = (batch["batch_idx"] == number).nonzero().ravel()
+        if overlap:
+            yield [(batch["masks"][number] == position + 1).numpy() for position in range(len(rows))]
+        else:
+            yield [batch["masks"][row].bool().numpy() for row in rows]
+
+
+@pytest.mark.parametrize("overlap", [True, False])
+@pytest.mark.parametrize("bbox_format", ["pascal_voc", "yolo"])
+def test_masks_lie_in_their_boxes_with_classes_and_weights(polygons, tmp_path, overlap, bbox_format):
+    mixup = MixUp(YoloDataset(polygons, split="val", masks=True), ratio_range=(0.75, 0.75), p=1.0)
+    pipeline = pipeline_of(mixup, A.HorizontalFlip(p=1.0), bbox_format=bbox_format)
+    loader = segment_loader(polygons, tmp_path, pipeline, overlap_mask=overlap)
+    whole = np.pi / 4
+    for batch in loader:
+        assert len(batch["weights"]) == len(batch["cls"]) == len(batch["bboxes"])
+        for (xyxy, ids, weights), masks, file in zip(
+            per_image(batch), masks_of(batch, overlap), batch["im_file"], strict=True
+        ):
+            own = sample_dataset()[int(Path(file).stem)]
+            own_ids = [sample_dataset().classes.index(label) for label in own["labels"]]
+            flipped = (160, 20, 160, 20) + own["bboxes"][:, [2, 1, 0, 3]] / 4 * (-1, 1, -1, 1)
+            for box, class_id, weight, mask in zip(xyxy, ids, weights, masks, strict=True):
+                area = np.prod(box[2:] - box[:2])
+                rows, columns = mask.nonzero()
+                if not overlap:
+                    assert mask.sum() == pytest.approx(whole * area, rel=0.35, abs=25)
+                if len(rows):
+                    assert columns.min() >= box[0] - 1.5
+                    assert columns.max() <= box[2] + 1.5
+                    assert rows.min() >= box[1] - 1.5
+                    assert rows.max() <= box[3] + 1.5
+                of_primary = np.abs(flipped - box).max(axis=1).min() < 1
+                assert weight == (0.75 if of_primary else 0.25)
+                if of_primary:
+                    assert class_id == own_ids[int(np.abs(flipped - box).max(axis=1).argmin())]
+            assert (weights == 0.75).sum() == len(own_ids)
+
+
+def test_masks_after_the_builtin_augmentations_and_partners_with_them(polygons, tmp_path):
+    pipeline = pipeline_of(MixUp(p=1.0))
+    builtin = {"mosaic": 1.0, "copy_paste": 0.5, "degrees": 10.0, "scale": 0.5, "overlap_mask": False}
+    loader = segment_loader(polygons, tmp_path, pipeline, after_builtin=True, **builtin)
+    for batch in loader:
+        for (xyxy, _, weights), masks in zip(per_image(batch), masks_of(batch, overlap=False), strict=True):
+            assert len(weights) == len(masks) > 0
+            for box, mask in zip(xyxy, masks, strict=True):
+                rows, columns = mask.nonzero()
+                if len(rows):
+                    inside = [columns.min() >= box[0] - 2, columns.max() <= box[2] + 2]
+                    inside += [rows.min() >= box[1] - 2, rows.max() <= box[3] + 2]
+                    assert all(inside)
+
+
+@pytest.mark.parametrize("p", [0.0, 1.0])
+def test_an_image_without_objects_among_masks(polygons, tmp_path, p):
+    shutil.copytree(polygons.parent, tmp_path / "set")
+    for name in ("00.txt", "03.txt"):
+        (tmp_path / "set/labels/train" / name).write_text("")
+    described = json.loads(polygons.read_text()) | {"path": str(tmp_path / "set")}
+    (tmp_path / "set/data.yaml").write_text(json.dumps(described))
+    pipeline = pipeline_of(MixUp(p=p), A.HorizontalFlip(p=1.0), A.VerticalFlip(p=1.0))
+    batches = list(segment_loader(tmp_path / "set/data.yaml", tmp_path, pipeline, overlap_mask=False))
+    assert sum(len(batch["im_file"]) for batch in batches) == TRAIN
+    assert all(len(batch["masks"]) == len(batch["bboxes"]) == len(batch["weights"]) for batch in batches)
+    empty = sum(TRAIN / 2 - len(batch["batch_idx"].unique()) for batch in batches)
+    assert empty == 2 * (1 - p)
+
+
+def test_boxes_that_are_dropped_need_numbers_for_their_masks(polygons, tmp_path):
+    with pytest.raises(SampleError, match=r"masks must be one for each of \d+ boxes, got .*'mask_index'"):
+        list(segment_loader(polygons, tmp_path, pipeline_of(A.Crop(x_min=0, y_min=0, x_max=60, y_max=60))))
+
+
+@pytest.mark.parametrize("reference", [True, False])
+def test_numbered_masks_stay_with_their_boxes_where_others_are_dropped(polygons, tmp_path, reference):
+    found = YoloDataset(polygons, split="val", masks=True)
+    samples = [dict(found[index]) | {"mask_index": list(range(len(found[index]["labels"])))} for index in range(4)]
+    samples = [sample | {"bboxes": to_xyxy(sample["bboxes"], "yolo", (120, 160))} for sample in samples]
+    mixup = MixUp(samples if reference else None, ratio_range=(0.75, 0.75), p=1.0, index_fields=["mask_index"])
+    fields = ["labels", "mixup_weight", "mask_index"]
+    crop = A.Crop(x_min=20, y_min=20, x_max=120, y_max=100)
+    pipeline = A.Compose([mixup, crop], bbox_params=A.BboxParams("pascal_voc", label_fields=fields))
+    whole = 0
+    for batch in segment_loader(polygons, tmp_path, pipeline, overlap_mask=False):
+        for (xyxy, _, weights), masks in zip(per_image(batch), masks_of(batch, overlap=False), strict=True):
+            assert set(weights.tolist()) == {0.25, 0.75}
+            for box, mask in zip(xyxy, masks, strict=True):
+                rows, columns = mask.nonzero()
+                if (box[2:] - box[:2]).min() > 8 and box.min() > 1 and box.max() < 159 and 17 < box[1] < box[3] < 143:
+                    hull = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+                    np.testing.assert_allclose(hull, box, atol=3)
+                    whole += 1
+    assert whole > 30
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("rule", RULES)
+def test_segmentation_trains_through_its_own_front_door(polygons, tmp_path, model, rule):
+    seen = []
+    mixup = MixUp(YoloDataset(polygons, split="train", masks=True), p=1.0)
+    trainer = train(
+        polygons, tmp_path, mixup_trainer(pipeline_of(mixup, A.HorizontalFlip()), rule=rule), f"{model}-seg.yaml",
+        {"on_train_batch_end": lambda trainer: seen.append(weights_of(trainer))}, epochs=4, val=True,
+    )  # fmt: skip
+    assert len(seen) == 8
+    assert all(((weights < 1) & (weights > 0)).all() for weights in seen)
+    rows = list(csv.DictReader(trainer.csv.read_text().splitlines()))
+    totals = [sum(float(row[f"train/{name}_loss"]) for name in ("box", "seg", "cls")) for row in rows]
+    assert totals[-1] < totals[0]
+    with zipfile.ZipFile(trainer.last) as checkpoint:
+        assert not any(b"alb_mixup" in checkpoint.read(name) for name in checkpoint.namelist())
+
+
+# ---------------------------------------------------------------- oriented boxes
+
+only_oriented = pytest.mark.skipif(not IS_X, reason="albumentations 2.0.8 has no oriented boxes")
+
+
+@pytest.fixture(scope="module")
+def oriented(tmp_path_factory):
+    """Images of one bright rectangle each, 60 × 24, turned by various angles; the last ones validate."""
+    root = tmp_path_factory.mktemp("oriented")
+    for number in range(14):
+        split, angle = "train" if number < TRAIN else "val", np.deg2rad(number * 25)
+        box = np.array([[80 + 3 * (number % 5), 60 - 2 * (number % 4), 60, 24, angle]])
+        [corners] = xywhr2xyxyxyxy(box)
+        image = np.zeros((120, 160, 3), np.uint8)
+        cv2.fillPoly(image, [np.round(corners * 16).astype(int)], (250, 250, 250), cv2.LINE_AA, shift=4)
+        for kind in ("images", "labels"):
+            (root / kind / split).mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(root / "images" / split / f"{number:02}.png"), image)
+        row = " ".join(map(str, [number % 2, *(corners / [160, 120]).ravel().tolist()]))
+        (root / "labels" / split / f"{number:02}.txt").write_text(row)
+    described = {"path": str(root), "train": "images/train", "val": "images/val", "names": ["even", "odd"]}
+    (root / "data.yaml").write_text(json.dumps(described))
+    return root / "data.yaml"
+
+
+def oriented_pipeline(*transforms, bbox_format="pascal_voc"):
+    params = {"bbox_type": "obb", "clip_after_transform": False, "label_fields": ["labels", "mixup_weight"]}
+    return A.Compose(list(transforms), bbox_params=A.BboxParams(bbox_format, **params))
+
+
+@only_oriented
+@pytest.mark.parametrize("bbox_format", ["pascal_voc", "yolo"])
+@pytest.mark.parametrize("after_builtin", [False, True])
+def test_oriented_boxes_lie_on_their_objects(oriented, tmp_path, bbox_format, after_builtin):
+    mixup = MixUp(ratio_range=(0.75, 0.75), p=1.0)
+    turn = A.Affine(rotate=(15, 40), p=1.0)
+    pipeline = oriented_pipeline(mixup, A.HorizontalFlip(p=0.5), turn, bbox_format=bbox_format)
+    trainer = mixup_trainer(pipeline, after_builtin=after_builtin)
+    overrides = settings_of(oriented, tmp_path, model="yolo11n-obb.yaml", task="obb", mode="train", mosaic=0.0)
+    built = trainer(overrides=overrides | {"degrees": 45.0, "hsv_v": 0.0, "hsv_s": 0.0, "hsv_h": 0.0, "erasing": 0.0})
+    built.setup_model()
+    for batch in built.get_dataloader(built.data["train"], 5, rank=-1, mode="train"):
+        for number in range(len(batch["img"])):
+            rows = batch["batch_idx"] == number
+            assert sorted(batch["weights"][rows].tolist()) == [0.25, 0.75]
+            covered = np.zeros((160, 160), np.uint8)
+            for box, weight in zip(batch["bboxes"][rows], batch["weights"][rows].tolist(), strict=True):
+                corners = xywhr2xyxyxyxy(box * torch.tensor([160, 160, 160, 160, 1])).numpy().reshape(4, 2)
+                drawn = np.zeros((160, 160), np.uint8)
+                cv2.fillPoly(drawn, [np.round(corners).astype(int)], 1)
+                inner = cv2.erode(drawn, np.ones((7, 7), np.uint8)) > 0
+                pixels = batch["img"][number].permute(1, 2, 0).numpy()[..., 0]
+                assert (pixels[inner] >= 250 * weight - 12).mean() > 0.97
+                covered |= drawn
+            outside = cv2.dilate(covered, np.ones((7, 7), np.uint8)) == 0
+            assert not (pixels[outside] > 175).any()  # the padding is 114, or brighter where CLAHE has been
+
+
+@only_oriented
+@pytest.mark.parametrize("model", MODELS)
+def test_oriented_boxes_train_through_their_own_front_door(oriented, tmp_path, model):
+    seen = []
+    trainer = train(
+        oriented, tmp_path, mixup_trainer(oriented_pipeline(MixUp(p=1.0), A.HorizontalFlip())), f"{model}-obb.yaml",
+        {"on_train_batch_end": lambda trainer: seen.append(weights_of(trainer))}, epochs=4, val=True,
+    )  # fmt: skip
+    assert len(seen) == 8
+    assert all(((weights < 1) & (weights > 0)).all() for weights in seen)
+    rows = list(csv.DictReader(trainer.csv.read_text().splitlines()))
+    assert all(np.isfinite(float(row["train/angle_loss"])) for row in rows)
+    assert float(rows[-1]["train/cls_loss"]) < float(rows[0]["train/cls_loss"])
+
+
+def test_oriented_boxes_need_a_pipeline_that_keeps_their_angles(data, tmp_path):
+    pipelines = [pipeline_of(MixUp())]
+    if IS_X:
+        fields = ["labels", "mixup_weight"]
+        clipping = A.BboxParams("pascal_voc", bbox_type="obb", label_fields=fields)
+        pipelines.append(A.Compose([MixUp()], bbox_params=clipping))
+        with pytest.raises(ArgumentError, match=r"bbox_type must be 'obb' .* got 'obb' for 'detect'"):
+            train(data, tmp_path, mixup_trainer(oriented_pipeline(MixUp())))
+    for pipeline, argument in zip(pipelines, ("bbox_type", "clip_after_transform"), strict=False):
+        with pytest.raises(ArgumentError, match=f"{argument} must be"):
+            train(data, tmp_path, mixup_trainer(pipeline), "yolo11n-obb.yaml")
 
 
 # ---------------------------------------------------------------- the loss
@@ -263,12 +656,13 @@ def loss_and_gradients(model, criterion, batch):
     return loss.detach(), items, {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 
 
-def test_weights_of_one_are_the_stock_loss_to_the_bit(case):
+@pytest.mark.parametrize("rule", RULES)
+def test_weights_of_one_are_the_stock_loss_to_the_bit(case, rule):
     model, batch = case
     stock = model.init_criterion()
     assert type(stock) is (E2ELoss if hasattr(stock, "one2many") else v8DetectionLoss)
     model.criterion = None
-    weighted = weighted_criterion(model)
+    weighted = weighted_criterion(model, rule)
     expected = loss_and_gradients(model, stock, {key: batch[key] for key in batch if key != "weights"})
     for weights in (torch.ones_like(batch["weights"]), None):
         found = loss_and_gradients(model, weighted, batch | {"weights": weights})
@@ -280,10 +674,10 @@ def test_weights_of_one_are_the_stock_loss_to_the_bit(case):
     assert not torch.equal(other[0], expected[0])
 
 
-def branches(model, batch):
+def branches(model, batch, rule="interpolate"):
     """Each branch of a model's weighted loss with its detached predictions, ready for gradients."""
     model.criterion = None
-    criterion = weighted_criterion(model)
+    criterion = weighted_criterion(model, rule)
     with torch.no_grad():
         preds = model(batch["img"])
     of = {"": preds} if isinstance(criterion, v8DetectionLoss) else preds
@@ -310,24 +704,28 @@ def spied(owner, name):
 
 def assigned(branch, preds, batch):
     """What a branch's own, unweighted assigner says: scores (B, A, C), whether and to which box (B, A), boxes."""
-    with spied(branch.assigner, "assigner") as seen:
+    with spied(branch, "assigner") as seen:
         branch.loss(preds, {key: batch[key] for key in batch if key != "weights"})
     [(_, (_, bboxes, scores, is_assigned, box_index))] = seen
     return scores, is_assigned, box_index, bboxes
 
 
-def recomputed_loss(branch, preds, batch, hyp):
+def recomputed_loss(branch, preds, batch, hyp, rule):
     """The weighted loss, box by box and anchor by anchor in float64 from the assignment; times the batch size."""
     scores, is_assigned, box_index, bboxes = assigned(branch, preds, batch)
-    targets, factor = scores.double().clone(), torch.zeros(is_assigned.shape, dtype=torch.float64)
+    scores, weights = scores.double(), torch.ones(is_assigned.shape, dtype=torch.float64)
     for image, anchor in is_assigned.nonzero().tolist():
         rows = [row for row, number in enumerate(batch["batch_idx"].tolist()) if number == image]
-        weight = float(batch["weights"][rows[int(box_index[image, anchor])]])
-        targets[image, anchor] *= weight
-        factor[image, anchor] = targets[image, anchor].sum()
-    total = max(float(targets.sum()), 1.0)
+        weights[image, anchor] = float(batch["weights"][rows[int(box_index[image, anchor])]])
+    factor = scores.sum(-1) * weights
+    total = max(float(factor.sum() if rule == "interpolate" else scores.sum()), 1.0)
     logits = preds["scores"].permute(0, 2, 1).double()
-    cls = (torch.nn.functional.softplus(logits) - logits * targets).sum() / total
+    of_object = torch.nn.functional.softplus(logits) - logits * scores  # BCE with a soft target
+    of_background = torch.nn.functional.softplus(logits)
+    cls = of_object * weights[..., None]
+    if rule == "interpolate":
+        cls = cls + of_background * (1 - weights[..., None])
+    cls = cls.sum() / total
     anchors, strides = make_anchors(preds["feats"], branch.stride, 0.5)
     distances, box, third = preds["boxes"].permute(0, 2, 1).double(), 0.0, 0.0
     for image, anchor in is_assigned.nonzero().tolist():
@@ -351,66 +749,134 @@ def recomputed_loss(branch, preds, batch, hyp):
     return terms * len(batch["img"])
 
 
-def test_each_term_is_weighted_as_documented(case):
+@pytest.mark.parametrize("rule", RULES)
+def test_each_term_is_weighted_as_documented(case, rule):
     model, batch = case
-    for branch, preds in branches(model, batch):
+    for branch, preds in branches(model, batch, rule):
         found = branch.loss(preds, batch)[0]
-        torch.testing.assert_close(found.double(), recomputed_loss(branch, preds, batch, model.args), rtol=1e-4, atol=0)
+        expected = recomputed_loss(branch, preds, batch, model.args, rule)
+        torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=0)
 
 
-def test_one_weight_scales_exactly_the_terms_of_its_box(case):
+def one_box_weighted(branch, preds, batch, weight, image=2):
+    """The batch in which one box of an image has a weight, all others 1; which anchors are that box's; which any's."""
+    _, is_assigned, box_index, _ = assigned(branch, preds, batch)
+    target = int(box_index[image][is_assigned[image]][0])  # a box that has anchors
+    weights = torch.ones_like(batch["weights"])
+    weights[(batch["batch_idx"] == image).nonzero().ravel()[target]] = weight
+    of_box = torch.zeros_like(is_assigned)
+    of_box[image] = is_assigned[image] & (box_index[image] == target)
+    assert of_box.any()
+    return batch | {"weights": weights}, of_box, is_assigned
+
+
+def gradients_of(branch, preds, batch):
+    """The gradients of the class logits (B, A, C) and of the boxes (B, A, 4·R), and the loss's terms."""
+    preds = preds | {key: preds[key].detach().clone().requires_grad_() for key in ("boxes", "scores")}
+    terms = branch.loss(preds, batch)[0]
+    terms.sum().backward()
+    return *(preds[key].grad.permute(0, 2, 1).double() for key in ("scores", "boxes")), terms.detach().double()
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.25, 1.0])
+@pytest.mark.parametrize("rule", RULES)
+def test_the_class_gradient_of_a_matched_anchor(case, rule, weight):
     model, batch = case
-    for branch, preds in branches(model, batch):
-        scores, is_assigned, box_index, _ = assigned(branch, preds, batch)
-        rows = (batch["batch_idx"] == 2).nonzero().ravel()
-        target = int(box_index[2][is_assigned[2]][0])  # a box of image 2 that has anchors
-        weights = torch.ones_like(batch["weights"])
-        weights[rows[target]] = 0.25
-        with spied(branch, "bbox_loss") as seen:
-            branch.loss(preds, batch | {"weights": weights})
-        [((*_, found, _, found_assigned, _, _), _)] = seen
-        of_box = torch.zeros_like(is_assigned)
-        of_box[2] = is_assigned[2] & (box_index[2] == target)
-        assert of_box.any()
-        assert torch.equal(found[of_box], scores[of_box] * 0.25)
-        assert torch.equal(found[~of_box], scores[~of_box])
-        assert torch.equal(found_assigned, is_assigned)
+    for branch, preds in branches(model, batch, rule):
+        weighted, of_box, is_assigned = one_box_weighted(branch, preds, batch, weight)
+        scores = assigned(branch, preds, batch)[0].double()
+        found, boxes, _ = gradients_of(branch, preds, weighted)
+        _, stock_boxes, _ = gradients_of(branch, preds, batch | {"weights": torch.ones_like(batch["weights"])})
+        factor = scores.sum(-1) * torch.ones_like(of_box).double().masked_fill(of_box, weight)
+        total, stock_total = (max(float(value.sum()), 1.0) for value in (factor, scores))
+        divisor = total if rule == "interpolate" else stock_total
+        p = preds["scores"].detach().permute(0, 2, 1).double().sigmoid()
+        of_object, of_background = p - scores, p  # d BCE / d logit
+        expected = of_object.clone()
+        expected[of_box] *= weight
+        if rule == "interpolate":
+            expected[of_box] += (1 - weight) * of_background[of_box]
+        gain = model.args.cls * len(batch["img"]) / divisor
+        torch.testing.assert_close(found, expected * gain, rtol=1e-4, atol=1e-7)
+        stock_boxes[of_box] *= weight
+        torch.testing.assert_close(boxes, stock_boxes * (stock_total / divisor), rtol=1e-4, atol=1e-7)
+        if weight == 0:
+            assert (found[of_box] > 0).all() if rule == "interpolate" else not found[of_box].any()
+            assert not boxes[of_box].any()
+        assert (found[is_assigned & ~of_box] < 0).any()
 
 
-def test_a_box_of_weight_zero_pulls_nothing_towards_it(case):
+def test_scale_is_linear_in_each_weight(case):
     model, batch = case
-    for branch, preds in branches(model, batch):
-        _, is_assigned, box_index, _ = assigned(branch, preds, batch)
-        weights, of_zero = batch["weights"].clone(), torch.zeros_like(is_assigned)
-        for image in (0, 2, 3):
-            target = int(box_index[image][is_assigned[image]][0])
-            weights[(batch["batch_idx"] == image).nonzero().ravel()[target]] = 0.0
-            of_zero[image] = is_assigned[image] & (box_index[image] == target)
-        branch.loss(preds, batch | {"weights": weights})[0].sum().backward()
-        scores, boxes = preds["scores"].grad.permute(0, 2, 1), preds["boxes"].grad.permute(0, 2, 1)
-        assert (scores[of_zero] > 0).all()  # downhill is a lower score, for every class: background
-        assert not boxes[of_zero].any()
-        assert (scores[is_assigned & ~of_zero] < 0).any()
-        assert boxes[is_assigned & ~of_zero].any()
+    for branch, preds in branches(model, batch, "scale"):
+        none, quarter, whole = (
+            gradients_of(branch, preds, one_box_weighted(branch, preds, batch, weight)[0]) for weight in (0, 0.25, 1)
+        )
+        for at_none, at_quarter, at_whole in zip(none, quarter, whole, strict=True):
+            assert not torch.equal(at_none, at_whole)
+            torch.testing.assert_close(at_quarter, 0.75 * at_none + 0.25 * at_whole, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("rule", RULES)
+def test_weights_follow_their_boxes_whatever_the_order(case, rule):
+    model, batch = case
+    order = torch.randperm(len(batch["cls"]), generator=torch.Generator().manual_seed(3))
+    order = order[batch["batch_idx"][order].argsort(stable=True)]  # the images' order is the batch's
+    keys = ("cls", "bboxes", "weights", "batch_idx")
+    for branch, preds in branches(model, batch, rule):
+        expected = branch.loss(preds, batch)[0]
+        found = branch.loss(preds, batch | {key: batch[key][order] for key in keys})[0]
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=0)
+        torch.testing.assert_close(
+            expected.double(), recomputed_loss(branch, preds, batch, model.args, rule), rtol=1e-4, atol=0
+        )
+
+
+@pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("value", [0.0, 1e-6, 0.3, 1.0])
-def test_gradients_are_finite_whatever_the_weights(case, value):
+def test_gradients_are_finite_whatever_the_weights(case, value, rule):
     model, batch = case
     model.criterion = None
-    found = loss_and_gradients(model, weighted_criterion(model), batch | {"weights": batch["weights"] * 0 + value})
+    found = loss_and_gradients(
+        model, weighted_criterion(model, rule), batch | {"weights": batch["weights"] * 0 + value}
+    )
     assert all(gradient.isfinite().all() for gradient in found[2].values())
     assert any(gradient.any() for gradient in found[2].values())
 
 
-def test_a_batch_without_boxes_is_the_stock_loss(case):
+@pytest.mark.parametrize("rule", RULES)
+def test_a_batch_without_boxes_is_the_stock_loss(case, rule):
     model, batch = case
     empty = batch | {key: batch[key][:0] for key in ("batch_idx", "cls", "bboxes", "weights")}
     model.criterion = None
-    found = loss_and_gradients(model, weighted_criterion(model), empty)
+    found = loss_and_gradients(model, weighted_criterion(model, rule), empty)
     expected = loss_and_gradients(model, model.init_criterion(), empty)
     assert torch.equal(found[0], expected[0])
     assert all(torch.equal(found[2][name], gradient) for name, gradient in expected[2].items())
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_under_autocast(case, rule):
+    model, batch = case
+    criterion = model.init_criterion()
+    model.criterion = None
+    weighted = weighted_criterion(model, rule)
+    with torch.autocast("cpu", torch.bfloat16):
+        expected = loss_and_gradients(model, criterion, batch)
+        ones = loss_and_gradients(model, weighted, batch | {"weights": torch.ones_like(batch["weights"])})
+        found = loss_and_gradients(model, weighted, batch)
+    assert torch.equal(ones[0], expected[0])
+    assert all(torch.equal(ones[2][name], gradient) for name, gradient in expected[2].items())
+    assert not torch.equal(found[0], expected[0])
+    exact = loss_and_gradients(model, weighted, batch)
+    torch.testing.assert_close(found[0].double(), exact[0].double(), rtol=0.05, atol=0)
+
+
+def test_a_rule_is_one_of_two(case):
+    with pytest.raises(ArgumentError, match="rule must be one of interpolate, scale, got 'soft'"):
+        weighted_criterion(case[0], "soft")
+    with pytest.raises(ArgumentError, match="rule must be one of interpolate, scale, got 'soft'"):
+        mixup_trainer(pipeline_of(MixUp()), rule="soft")
 
 
 # ---------------------------------------------------------------- training
@@ -435,6 +901,31 @@ def test_training_brings_the_loss_down_and_reads_the_weights(data, tmp_path, mod
     with zipfile.ZipFile(trainer.last) as checkpoint:
         assert not any(b"alb_mixup" in checkpoint.read(name) for name in checkpoint.namelist())
     assert len(YOLO(trainer.last).predict(np.zeros((160, 160, 3), np.uint8), verbose=False)) == 1
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_rtdetr_trains_by_the_same_trainer(data, tmp_path, rule):
+    seen = []
+
+    def keep(trainer):
+        criterion = trainer.model.criterion
+        seen.append((criterion.rule, criterion.weights))
+
+    (tmp_path / "rtdetr-tiny.yaml").write_text(json.dumps(TINY_RTDETR))
+    model = RTDETR(tmp_path / "rtdetr-tiny.yaml")
+    model.add_callback("on_train_batch_end", keep)
+    trainer = mixup_trainer(pipeline_of(MixUp(p=1.0), A.HorizontalFlip()), rule=rule)
+    model.train(trainer=trainer, **settings_of(data, tmp_path, epochs=4, val=True, deterministic=False))
+    assert len(seen) == 8
+    assert all(rule == found and ((weights > 0) & (weights < 1)).all() for found, weights in seen)
+    rows = list(csv.DictReader(model.trainer.csv.read_text().splitlines()))
+    totals = [sum(float(row[f"train/{name}"]) for name in ("giou_loss", "cls_loss", "l1_loss")) for row in rows]
+    assert totals[-1] < totals[0]
+    assert type(model.trainer.ema.ema.criterion) is RTDETRDetectionLoss
+    assert isinstance(model.trainer.train_loader.dataset, RTDETRDataset)
+    with zipfile.ZipFile(model.trainer.last) as checkpoint:
+        assert not any(b"alb_mixup" in checkpoint.read(name) for name in checkpoint.namelist())
+    assert len(RTDETR(model.trainer.last).predict(np.zeros((160, 160, 3), np.uint8), verbose=False)) == 1
 
 
 @pytest.mark.parametrize(
@@ -550,11 +1041,43 @@ def test_a_schedule_needs_a_mixup():
 
 
 @pytest.mark.parametrize(
-    "more", [{"single_cls": True}, {"classes": [0]}, {"augmentations": [A.Blur()]}, {"model": "yolo11n-seg.yaml"}]
+    ("more", "message"),
+    [
+        ({"single_cls": True, "classes": [0]}, r"classes must be left out with mixup_trainer, got \[0\]"),
+        ({"augmentations": [A.Blur()]}, "augmentations must be left out"),
+        ({"distill_model": "yolo11n.yaml"}, "distill_model must be left out"),
+        ({"model": "yolo11n-pose.yaml"}, "got 'pose': left and right points would have to change names at flips"),
+        ({"model": "yolo11n-cls.yaml"}, "got 'classify': it has no boxes"),
+        (
+            {"model": "yolov8s-worldv2.yaml"},
+            "got one whose head is WorldDetect: take one of these, or write mixed images",
+        ),
+        ({"model": "yoloe-11s.yaml"}, "got one whose head is YOLOEDetect: take one of these, or write mixed images"),
+    ],
 )
-def test_settings_that_would_go_wrong_are_refused(data, tmp_path, more):
-    with pytest.raises(ArgumentError, match=f"{next(iter(more))} must|task='segment'"):
-        train(data, tmp_path, mixup_trainer(pipeline_of(MixUp(sample_dataset()))), **more)
+def test_settings_that_would_go_wrong_are_refused(data, tmp_path, monkeypatch, more, message):
+    trainer = mixup_trainer(pipeline_of(MixUp(sample_dataset())))
+    yolo = YOLO(more.pop("model", "yolo11n.yaml"))
+    built = lambda *args, **settings: pytest.fail("a model was built")  # noqa: E731
+    monkeypatch.setattr(DetectionModel, "__init__", built)
+    with pytest.raises(ArgumentError, match=message):
+        yolo.train(trainer=trainer, **settings_of(data, tmp_path, **more))
+
+
+def test_names_that_differ_are_told_apart_when_the_trainer_is_built(data, tmp_path):
+    described = json.loads(data.read_text()) | {"names": ["Platelets", "red", "WBC"]}
+    (tmp_path / "data.yaml").write_text(json.dumps(described))
+    for settings in ({"pipeline": pipeline_of(MixUp(sample_dataset()))},
+                     {"pipeline": pipeline_of(MixUp()), "dataset": sample_dataset()}):  # fmt: skip
+        with pytest.raises(ArgumentError, match=r"classes must be class names .* got \['RBC'\]: rename them"):
+            train(tmp_path / "data.yaml", tmp_path, mixup_trainer(settings.pop("pipeline"), **settings))
+
+
+def test_a_dataset_is_one_of_this_package_and_whole(data, tmp_path):
+    with pytest.raises(ArgumentError, match="dataset must be a file-backed dataset of this package, or None, got list"):
+        mixup_trainer(pipeline_of(MixUp()), dataset=[])
+    with pytest.raises(ArgumentError, match=r"fraction must be 1\.0 with a dataset, got 0.5"):
+        train(data, tmp_path, mixup_trainer(pipeline_of(MixUp()), dataset=sample_dataset()), fraction=0.5)
 
 
 def test_two_classes_of_one_name_are_refused(data, tmp_path):

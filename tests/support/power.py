@@ -33,7 +33,7 @@ class Disk:
         self._lock = threading.RLock()
         self._real = {name: getattr(os, name) for name in (*_CHANGES, "fsync")}
         for found in self._scan().values():
-            self._synced.update(dict(found))
+            self._synced.update(found)
 
     def _id(self, path):
         return self._ids.setdefault(os.lstat(path).st_ino, next(self._new_ids))

@@ -8,8 +8,17 @@ import numpy as np
 import pytest
 
 from alb_mixup import MixUp
-from alb_mixup.errors import AlbMixUpError, ArgumentError, SampleError, SerializationError
-from tests.support.samples import LABEL_FIELDS, Reference, as_arrays, keypoint_params, mixing, picture, pipeline, sample
+from alb_mixup.errors import AlbMixUpError, AlbMixUpWarning, ArgumentError, SampleError, SerializationError
+from tests.support.samples import (
+    LABEL_FIELDS,
+    Reference,
+    as_arrays,
+    keypoint_params,
+    mixing,
+    picture,
+    pipeline,
+    sample,
+)
 
 FIXED = {"ratio_range": (0.75, 0.75), "p": 1.0}
 
@@ -139,7 +148,7 @@ def test_a_reference_that_is_no_sequence(reference, got):
             {"dataset": "NoSuchDataset"},
             ["spec['dataset'] must be one of 'CocoDataset', 'VocDataset'", "'NoSuchDataset'"],
         ),
-        ({"dataset": "VocDataset"}, ["spec does not fit VocDataset", "'root'"]),
+        ({"dataset": "VocDataset"}, ["spec must fit VocDataset", "'root'"]),
     ],
     ids=["empty", "unknown", "incomplete"],
 )
@@ -407,7 +416,7 @@ def test_boxes_of_the_reference_that_are_no_rows_of_numbers(boxes):
 @pytest.mark.parametrize("box", [[11.0, 2.0, 1.0, 14.0], [1.0, 2.0, 110.0, 14.0], [math.nan, 2.0, 11.0, 14.0]])
 def test_boxes_of_the_reference_that_are_invalid(box):
     mixer = mixing([sample(labels=("cat",), bboxes=[box])])
-    bad_sample(["reference[0]['bboxes'] is invalid"], lambda: mixer(**sample()))
+    bad_sample(["reference[0]['bboxes'] must be valid bboxes"], lambda: mixer(**sample()))
 
 
 @pytest.mark.parametrize("columns", [3, 5])
@@ -419,7 +428,7 @@ def test_boxes_of_the_reference_with_other_columns(columns):
 @pytest.mark.parametrize("name", ["volume", "mask3d"])
 def test_targets_that_are_not_mixed(name):
     volume = np.ones((3, 24, 32, 1), np.uint8) if name == "volume" else np.ones((3, 24, 32), np.uint8)
-    bad_sample(["MixUp mixes images", name], lambda: MixUp([sample()], **FIXED)(image=picture(), **{name: volume}))
+    bad_sample(["MixUp mixes: images", name], lambda: MixUp([sample()], **FIXED)(image=picture(), **{name: volume}))
 
 
 def test_no_image_at_all():
@@ -444,12 +453,13 @@ def test_fill_out_of_range_for_uint8(fill):
     bad_sample(["fill must be in [0, 255] for uint8", "got "], lambda: mixing([sample()], fill=fill)(**sample()))
 
 
-def test_fill_out_of_range_is_fine_for_floats():
+def test_fill_out_of_range_is_warned_of_for_floats():
     primary, other = (
         {"image": picture(0, 24, 32, dtype=np.float32)},
         {"image": picture(1, 12, 32, dtype=np.float32)},
     )
-    out = MixUp([other], fill=-300, **FIXED)(**primary)
+    with pytest.warns(AlbMixUpWarning, match=r"fill must be in \[0, 1\]"):
+        out = MixUp([other], fill=-300, **FIXED)(**primary)
     np.testing.assert_allclose(out["image"][0], 0.75 * primary["image"][0] - 75, rtol=1e-5)
 
 

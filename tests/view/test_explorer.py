@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 import alb_mixup
 from alb_mixup import sample_dataset
+from alb_mixup.datasets.protocols import Sample
 from alb_mixup.errors import ArgumentError, ImageReadError, SampleError
 from alb_mixup.view.explorer import beta_density, draw_density, mix_pair
 from tests.support.samples import pipeline, sample
@@ -90,8 +91,9 @@ def test_a_sample_that_cannot_be_shown_is_named_and_the_sliders_go_on(photos):
     shown.partner.value = 2
     assert shown._message.value == "image 2 is cut short"
     assert shown.picture.value == before
-    shown.partner.value = 0
+    shown.partner.value = 1
     assert shown._message.value == ""
+    shown.ratio.value = 0.9
     assert differ(before, shown.picture.value)
 
 
@@ -101,6 +103,30 @@ def test_a_dataset_of_one_and_its_own_box_format():
 
     one = sample(bboxes=[[2.0, 3.0, 10.0, 12.0]], labels=("cat",), mixup_weight=None)
     assert alb_mixup.explore(Coco([one])).picture.value
+
+
+def test_the_partner_is_never_the_primary(photos):
+    shown = alb_mixup.explore(photos)
+    assert (shown.primary.value, shown.partner.value) == (0, 1)
+    shown.primary.value = 1
+    assert shown.partner.value == 2
+    shown.primary.value = 2  # the last: the partner goes on at the first
+    assert shown.partner.value == 0
+    shown.primary.value = 1
+    shown.partner.value = 2
+    shown.partner.value = 1  # moved down onto the primary: it goes on down
+    assert (shown.primary.value, shown.partner.value) == (1, 0)
+    shown.partner.value = 1
+    assert shown.partner.value == 2
+
+
+def test_samples_say_their_own_format():
+    boxes = [[8.0, 5.0, 3.0, 4.0]]  # read as corners, turned over
+    coco = [Sample(sample(bboxes=boxes, labels=("cat",), mixup_weight=None), "coco") for _ in range(2)]
+    assert alb_mixup.explore(coco).picture.value
+    mixed = mix_pair(*coco, 0.5)
+    assert mixed.bbox_format == "coco"
+    np.testing.assert_allclose(mixed["bboxes"], boxes * 2, atol=1e-4)
 
 
 def test_nothing_is_refused():
@@ -121,6 +147,7 @@ def test_a_pair_is_mixed_at_its_ratio():
     expected = 0.25 * primary["image"].astype(float) + 0.75 * partner["image"]
     np.testing.assert_allclose(mixed["image"], expected, atol=0.51)
     assert mixed["labels"] == ["cat", "dog", "cow"]
+    assert [bool(value) for value in mixed["of_partner"]] == [False, True, True]
     np.testing.assert_allclose(mixed["mixup_weight"], [0.25, 0.75, 0.75])
     np.testing.assert_allclose(mixed["bboxes"], primary["bboxes"] + partner["bboxes"], atol=1e-4)
 

@@ -1,11 +1,15 @@
 """The page of mixes, asserted on matplotlib's own objects."""
 
+from collections import Counter
+
 import matplotlib as mpl
 import numpy as np
 import pytest
 
+from alb_mixup.datasets.protocols import Sample
 from alb_mixup.errors import ArgumentError
-from alb_mixup.view.pages import MixTriple, plot_mixes, plot_samples
+from alb_mixup.view.pages import MixTriple, Sheet, plot_mixes, plot_samples
+from alb_mixup.view.plot import class_color
 from tests.view.test_plot import sample
 
 mpl.use("Agg")
@@ -81,3 +85,56 @@ def test_a_tall_sample_takes_no_more_height_than_its_row():
 def test_samples_and_captions_that_do_not_match_are_refused(samples, captions):
     with pytest.raises(ArgumentError, match="as many captions"):
         plot_samples(samples, captions)
+
+
+@pytest.mark.parametrize("count", [3, 8, 9, 20])
+def test_a_name_is_on_the_tag_where_its_colour_is_anothers_too(count, monkeypatch):
+    monkeypatch.setattr("alb_mixup.view.plot._colors", {})
+    names = [f"class {number:02d}" for number in range(count)]
+    boxes = [[5.0 + 9 * number, 20.0, 13.0 + 9 * number, 28.0] for number in range(count)]
+    many = sample(bboxes=boxes, labels=names, mixup_weight=[0.5] * count)
+    figure = plot_mixes([MixTriple(many, many, many, 0.5, "a", "b")])
+    colours = Counter(class_color(name) for name in names)
+    repeated = {name for name in names if colours[class_color(name)] > 1}
+    assert bool(repeated) == (count > 8)
+    legend = {text.get_text() for text in figure.texts}
+    tagged = {" ".join(text.get_text().split()[:2]) for ax in figure.axes for text in ax.texts} - {"0.50"}
+    untold = repeated | (set(names) - legend)
+    assert tagged <= untold
+    if untold:
+        assert tagged
+
+
+@pytest.mark.parametrize("count", [3, 8, 9, 20])
+def test_a_legend_says_which_classes_its_colours_do_not_tell(count, monkeypatch):
+    monkeypatch.setattr("alb_mixup.view.plot._colors", {})
+    names = [f"class {number:02d}" for number in range(count)]
+    untold = Sheet(60, 5).write_legend(names, top=0.1)
+    assert len({class_color(name) for name in names if name not in untold}) == count - len(untold)
+    assert bool(untold) == (count > 8)
+    assert {class_color(name) for name in untold}.isdisjoint(class_color(name) for name in names if name not in untold)
+    assert Sheet(2, 5).write_legend(names[:8], top=0.1) == set(names[:8]) - {"class 00"}
+
+
+def test_dashes_and_weights_reach_the_page():
+    mixed = sample(of_partner=[0, 1])
+    figure = plot_mixes([MixTriple(sample(), sample(), mixed, 0.25, "a", "b")])
+    assert [patch.get_linestyle() == "-" for ax in figure.axes for patch in ax.patches] == [True] * 5 + [False]
+
+
+def test_samples_of_several_formats_share_a_page():
+    coco = Sample(sample(bboxes=[[20, 10, 100, 80], [100, 30, 80, 50]]), "coco")
+    figure = plot_samples([sample(), coco])
+    first, second = ([patch.get_bbox().bounds for patch in ax.patches] for ax in figure.axes)
+    assert first == second
+
+
+def test_the_second_original_stands_right_below_the_first():
+    wide = sample(image=np.zeros((50, 200), np.uint8), bboxes=[], labels=[], mixup_weight=[])
+    usual = MixTriple(*[sample()] * 3, 0.5, "c", "d")
+    figure = plot_mixes([MixTriple(wide, sample(), sample(), 0.5, "a", "b"), *[usual] * 3])
+    figure.canvas.draw()
+    for ax in figure.axes[:2]:
+        ax.apply_aspect()
+    above, below = (ax.get_window_extent() for ax in figure.axes[:2])
+    assert 0 < above.y0 - below.y1 < 0.1 * above.width

@@ -7,8 +7,12 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
+import alb_mixup
 from alb_mixup import plot
+from alb_mixup.datasets.protocols import Sample
 from alb_mixup.errors import ArgumentError, SampleError
+from alb_mixup.view.scene import file_title
+from tests.support import layouts
 
 mpl.use("Agg")
 
@@ -155,8 +159,8 @@ def test_oriented_boxes_turn_about_their_centre():
         ({"image": np.zeros((4, 4, 7), np.uint8)}, SampleError, r"shape \(4, 4, 7\)"),
         ({"image": IMAGE.astype(np.float32)}, SampleError, "must be in 0 to 1"),
         ({"image": IMAGE.astype(np.int32)}, SampleError, "dtype int32"),
-        (sample(labels=["cat"]), SampleError, "labels must have one value a box; got 1 for 2"),
-        (sample(mixup_weight=[1.0]), SampleError, "mixup_weight must have one value a box; got 1 for 2"),
+        (sample(labels=["cat"]), SampleError, "labels must have one value a box, got 1 for 2"),
+        (sample(mixup_weight=[1.0]), SampleError, "mixup_weight must have one value a box, got 1 for 2"),
         (sample(mixup_weight=[1.0, np.nan]), SampleError, "mixup_weight must be finite"),
         (sample(bboxes=[[1.0, 2.0, 3.0]] * 2), SampleError, "bboxes must be finite and of shape"),
         ({"bboxes": XYXY}, SampleError, "'image'"),
@@ -167,8 +171,71 @@ def test_bad_samples_are_refused(bad, error, says):
         plot(bad)
 
 
+@pytest.mark.parametrize("bbox_format", SAME_BOXES)
+def test_a_sample_that_knows_its_format_is_drawn_right_without_being_told(bbox_format):
+    ax = plot(Sample(sample(bboxes=np.array(SAME_BOXES[bbox_format])), bbox_format))
+    drawn = [(*patch.get_xy(), patch.get_width(), patch.get_height()) for patch in ax.patches]
+    np.testing.assert_allclose(drawn, SAME_BOXES["coco"], atol=1e-9)
+
+
+def test_the_format_that_is_given_goes_before_the_samples_own():
+    ax = plot(Sample(sample(), "coco"), bbox_format="pascal_voc")
+    assert [patch.get_width() for patch in ax.patches] == [100, 80]
+
+
+@pytest.mark.parametrize("writer", layouts.WRITERS.values(), ids=layouts.WRITERS)
+def test_samples_of_our_datasets_are_drawn_right(writer, tmp_path):
+    dataset = alb_mixup.open_dataset(writer(tmp_path / "set"))
+    drawn = [(*patch.get_xy(), patch.get_width(), patch.get_height()) for patch in plot(dataset[3]).patches]
+    np.testing.assert_allclose(drawn, [(1, 1, 59, 23), (1, 1, 59, 23), (30, 10, 2, 2)], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("boxes", "read_as", "hint"),
+    [
+        ([[100, 60, 50, 20]], None, "'coco'"),  # COCO's, taken for corners
+        ([[100, 60, 50, 80]], "pascal_voc", "'coco'"),
+        ([[100, 60, -50, 20]], "coco", "'pascal_voc'"),
+        ([[0.5, 0.5, 0.2, 0.4]], "albumentations", "'coco'"),
+    ],
+)
+def test_corners_in_the_wrong_order_name_the_format_and_how_to_say_another(boxes, read_as, hint):
+    given = sample(bboxes=[XYXY[0], *boxes] if read_as != "albumentations" else boxes * 2)
+    says = f"bboxes must have their far corner .* read as '{read_as or 'pascal_voc'}': .* bbox_format={hint}"
+    with pytest.raises(SampleError, match=says):
+        plot(given, bbox_format=read_as)
+
+
+def test_a_partners_boxes_are_dashed():
+    ax = plot(sample(of_partner=[0.0, 1.0]))  # as Albumentations returns booleans
+    assert [patch.get_linestyle() == "-" for patch in ax.patches] == [True, False]
+    with pytest.raises(SampleError, match="of_partner must have one value a box"):
+        plot(sample(of_partner=[1]))
+
+
+@pytest.mark.parametrize("name", ["\x1b[31mred", "\x07", "\u202eabc", "\ud800"])
+def test_names_that_no_font_draws_are_written_out(name):
+    ax = plot(sample(labels=[name, "dog"]))
+    ax.figure.canvas.draw()
+    assert all(char.isprintable() for text in ax.texts for char in text.get_text())
+
+
+@pytest.mark.parametrize(
+    ("stem", "title"),
+    [
+        ("street_jpg.rf.0123456789abcdef0123456789abcdef", "street"),
+        ("street-12_PNG.rf.aB3dE5gH1jK2mN4pQ6r", "street-12"),
+        ("car.rf.7", "car.rf.7"),
+        ("short", "short"),
+        ("a_very_long_file_name_of_a_camera_00042", "…_a_camera_00042"),
+    ],
+)
+def test_file_titles_are_the_names_that_people_gave(stem, title):
+    assert file_title(stem, 16) == title
+
+
 def test_unknown_format_is_refused():
-    with pytest.raises(ArgumentError, match=r"bbox_format must be one of .* got 'xyxy'"):
+    with pytest.raises(ArgumentError, match=r"bbox_format must be one of .*, got 'xyxy'"):
         plot(sample(), bbox_format="xyxy")
 
 

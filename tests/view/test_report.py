@@ -84,4 +84,4 @@ def test_check_names_every_invalid_annotation_and_exits_1(tmp_path, capsys):
 
 def test_check_of_nothing_is_an_error(tmp_path, capsys):
     assert main(["check", str(tmp_path)]) == 2
-    assert capsys.readouterr().err.startswith("alb-mixup: path must be a dataset")
+    assert capsys.readouterr().err.startswith("alb-mixup: SRC must be a dataset")

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alb_mixup.datasets.annotations.packed import offsets_of
+from alb_mixup.datasets.annotations.shapes import floats
 from alb_mixup.datasets.annotations.shared import SharedArrays
 
 _VISIBILITIES = (0, 1, 2)
@@ -18,8 +19,8 @@ class PackedKeypoints(SharedArrays):
     """The keypoints of m objects.
 
     Attributes:
-        points: float32 (p, 3): x, y and visibility (0 not labelled, 1 hidden, 2 visible) of each.
-        offsets: int64 (m + 1,), where those of each object begin and end.
+        points: (p, 3) float32: x, y and visibility (0 not labelled, 1 hidden, 2 visible) of each.
+        offsets: (m + 1,) int64: where those of each object begin and end.
     """
 
     points: NDArray[np.float32]
@@ -36,8 +37,8 @@ class PackedKeypoints(SharedArrays):
         """The labelled keypoints of some objects, as targets and label fields.
 
         Args:
-            rows: n objects.
-            names: the keypoints' names of each object; one beyond them is called by its number.
+            rows: N objects.
+            names: The keypoints' names of each object; one beyond them is called by its number.
 
         Returns:
             `keypoints` float32 (P, 2), `keypoint_labels` list of P, `keypoint_visibility` float32 (P,),
@@ -59,14 +60,17 @@ class PackedKeypoints(SharedArrays):
         }
 
 
-def keypoints_from_coco(numbers: Any) -> NDArray[np.float32]:
+NO_KEYPOINTS = np.zeros((0, 3), np.float32)
+
+
+def keypoints_from_coco(numbers: Any, _size: tuple[int, int]) -> NDArray[np.float32]:
     """Read a COCO annotation's `keypoints`: x, y, visibility, x, y, ...; None stands for none.
 
     Raises:
-        ValueError: it is something else; the message is the reason.
+        ValueError: It is something else; the message is the reason.
     """
     try:
-        points = np.fromiter(numbers or (), np.float32).reshape(-1, 3)
+        points = floats(numbers or ()).astype(np.float32).reshape(-1, 3)
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"unreadable keypoints: {error}") from error
     if not np.isfinite(points).all() or not np.isin(points[:, 2], _VISIBILITIES).all():

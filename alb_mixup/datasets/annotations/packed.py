@@ -5,7 +5,7 @@ its reference count, and the page it lies on is copied. Nothing here is a Python
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,8 +22,8 @@ class PackedStrings(SharedArrays):
     """File names in one byte array: name `i` is `data[offsets[i]:offsets[i + 1]]`.
 
     Attributes:
-        data: uint8 (total bytes,), the names in the file system's encoding, so that any name survives.
-        offsets: int64 (n + 1,).
+        data: (total bytes,) uint8: the names in the file system's encoding, so that any name survives.
+        offsets: (n + 1,) int64.
     """
 
     data: NDArray[np.uint8]
@@ -35,6 +35,12 @@ class PackedStrings(SharedArrays):
         encoded = [os.fsencode(name) for name in names]
         return cls(np.frombuffer(b"".join(encoded), np.uint8), offsets_of([len(name) for name in encoded]))
 
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __iter__(self) -> Iterator[str]:
+        return map(self.__getitem__, range(len(self)))
+
     def __getitem__(self, index: int) -> str:
         return os.fsdecode(self.data[self.offsets[index] : self.offsets[index + 1]].tobytes())
 
@@ -44,12 +50,12 @@ class PackedAnnotations(SharedArrays):
     """The annotations of n images and their m boxes, boxes of one image side by side and in the order of its file.
 
     Attributes:
-        files: n image paths, POSIX, relative to the dataset's root.
-        sizes: int32 (n, 2), height and width of each image in pixels; 0 and 0 where the annotation does not say.
-        offsets: int64 (n + 1,), the boxes of image `i` are rows `offsets[i]:offsets[i + 1]`.
-        boxes: float32 (m, 4), in the dataset's `bbox_format`.
-        class_ids: int32 (m,), positions in the dataset's `classes`.
-        weights: float32 (m,).
+        files: Paths of n images, POSIX, relative to the dataset's root.
+        sizes: (n, 2) int32: height and width of each image in pixels; 0 and 0 where the annotation does not say.
+        offsets: (n + 1,) int64: the boxes of image `i` are rows `offsets[i]:offsets[i + 1]`.
+        boxes: (m, 4) float32: in the dataset's `bbox_format`.
+        class_ids: (m,) int32: positions in the dataset's `classes`.
+        weights: (m,) float32.
     """
 
     files: PackedStrings

@@ -1,5 +1,6 @@
 """Instance masks: polygons and run lengths in flat arrays, drawn when they are asked for."""
 
+import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -18,8 +19,8 @@ class Shape(NamedTuple):
     """The shape of one object: rings, or runs, or neither, which stands for its box.
 
     Attributes:
-        rings: polygons, each float64 (p, 2), x and y; the shape is their union.
-        runs: int32, lengths of alternating runs of 0 and 1, column by column, as COCO writes them.
+        rings: Polygons, each float64 (p, 2), x and y; the shape is their union.
+        runs: Int32, lengths of alternating runs of 0 and 1, column by column, as COCO writes them.
     """
 
     rings: Sequence[Points] = ()
@@ -31,11 +32,11 @@ class PackedShapes(SharedArrays):
     """The shapes of m objects.
 
     Attributes:
-        points: float64 (p, 2), the points of all rings; in float32, a point on the edge of a pixel may cross it.
-        ring_offsets: int64 (r + 1,), where the points of each ring begin and end.
-        rings: int64 (m + 1,), where the rings of each object begin and end.
-        runs: int32 (q,), the run lengths of all objects.
-        run_offsets: int64 (m + 1,), where those of each object begin and end.
+        points: (p, 2) float64: the points of all rings; in float32, a point on the edge of a pixel may cross it.
+        ring_offsets: (r + 1,) int64: where the points of each ring begin and end.
+        rings: (m + 1,) int64: where the rings of each object begin and end.
+        runs: (q,) int32: the run lengths of all objects.
+        run_offsets: (m + 1,) int64: where those of each object begin and end.
     """
 
     points: Points
@@ -69,10 +70,10 @@ class PackedShapes(SharedArrays):
         """Draw the masks of some objects.
 
         Args:
-            rows: n objects.
-            xyxy: float64 (n, 4), their boxes in pixels, drawn where an object has no shape of its own.
-            size: height and width of the masks.
-            scale: pixels to one unit of the points, in x and in y.
+            rows: N objects.
+            xyxy: (n, 4) float64: their boxes in pixels, drawn where an object has no shape of its own.
+            size: Height and width of the masks.
+            scale: Pixels to one unit of the points, in x and in y.
 
         Returns:
             uint8 (n, height, width), 0 and 1.
@@ -100,8 +101,8 @@ def draw_ring(points: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.
     """Fill a polygon exactly as COCO's own tools do.
 
     Args:
-        points: float64 (p, 2), x and y in pixels, edges of pixels being whole numbers; finite.
-        size: height and width of the mask.
+        points: (p, 2) float64: x and y in pixels, edges of pixels being whole numbers; finite.
+        size: Height and width of the mask.
 
     Returns:
         uint8 (height, width), 0 and 1.
@@ -142,21 +143,29 @@ def shape_from_coco(segmentation: Any, size: tuple[int, int]) -> Shape:
     """Read a COCO `segmentation`: polygons, run lengths, or compressed run lengths.
 
     Args:
-        segmentation: what the JSON holds; None and an empty list stand for the box.
-        size: the image's height and width.
+        segmentation: What the JSON holds; None and an empty list stand for the box.
+        size: The image's height and width.
 
     Raises:
-        ValueError: it is none of these, or does not fit the image; the message is the reason.
+        ValueError: It is none of these, or does not fit the image; the message is the reason.
     """
     if not segmentation:
         return Shape()
     if isinstance(segmentation, dict):
         return Shape(runs=_runs(segmentation.get("counts"), segmentation.get("size"), size))
-    try:
-        longest = LONGEST_OUTLINE * (size[0] + size[1]) + 1000
-        return Shape([ring_from(polygon, longest) for polygon in segmentation])
-    except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"unreadable segmentation: {error}") from error
+    if not isinstance(segmentation, list):
+        raise ValueError(f"unreadable segmentation: it is neither polygons nor run lengths, got {segmentation!r:.80}")
+    longest = LONGEST_OUTLINE * (size[0] + size[1]) + 1000
+    rings, reason = [], ""
+    # VIA writes one polygon without the list around it
+    for polygon in segmentation if isinstance(segmentation[0], list) else [segmentation]:
+        try:
+            rings.append(ring_from(polygon, longest))
+        except (TypeError, ValueError, OverflowError) as error:  # noqa: PERF203
+            reason = reason or str(error)
+    if not rings:
+        raise ValueError(f"unreadable segmentation: {reason}")
+    return Shape(rings)
 
 
 LONGEST_OUTLINE = 200
@@ -167,34 +176,48 @@ def ring_from(numbers: Iterable[float], longest: float) -> Points:
     """A polygon from x, y, x, y, ...
 
     Args:
-        numbers: the coordinates.
-        longest: how long the outline may be.
+        numbers: The coordinates.
+        longest: How long the outline may be.
 
     Raises:
-        ValueError: it has fewer than three points, half a point, a number that is not finite, or is too long.
+        ValueError: It has fewer than three points, half a point, a number that is not finite, or is too long.
     """
-    flat = np.fromiter(numbers, np.float64)
+    flat = floats(numbers)
     if len(flat) < 6 or len(flat) % 2 or not np.isfinite(flat).all():
         raise ValueError(
-            f"a polygon must have three points or more, x and y of each, all finite; got {len(flat)} numbers"
+            f"a polygon must have three points or more, x and y of each, all finite, got {len(flat)} numbers"
         )
     points = flat.reshape(-1, 2)
     with np.errstate(over="ignore"):  # becomes inf, which is too long
         length = np.abs(points - np.roll(points, 1, axis=0)).sum()
     if length > longest:
-        raise ValueError(f"a polygon's outline must be {longest:g} long at the most; got {length:g}")
+        raise ValueError(f"a polygon's outline must be {longest:g} long at the most, got {length:g}")
     return points
+
+
+def floats(numbers: Iterable[Any]) -> Points:
+    """Return numbers as an array; text is not taken for numbers, as numpy would.
+
+    Raises:
+        TypeError: There is something else among them.
+    """
+    listed = list(numbers)
+    odd = [kind.__name__ for kind in set(map(type, listed)) if not issubclass(kind, int | float | np.number)]
+    if odd:
+        raise TypeError(f"numbers are expected, not {odd[0]}")
+    return np.array(listed, np.float64)
 
 
 def _runs(counts: Any, stated: Any, size: tuple[int, int]) -> NDArray[np.int32]:
     try:
-        runs = np.fromiter(_uncompressed(counts) if isinstance(counts, str) else counts, np.int64)
+        listed = _uncompressed(counts) if isinstance(counts, str) else map(operator.index, counts)
+        runs = np.fromiter(listed, np.int64)
     except (TypeError, ValueError, OverflowError, IndexError) as error:
         raise ValueError(f"unreadable run lengths: {error}") from error
     if stated != list(size):
         raise ValueError(f"run lengths are for a mask of size {stated!r}, but the image has {list(size)!r}")
     if (runs < 0).any() or (runs > size[0] * size[1]).any() or runs.sum() != size[0] * size[1]:
-        raise ValueError(f"run lengths must not be negative and must sum to {size[0] * size[1]}; got {runs.sum()}")
+        raise ValueError(f"run lengths must not be negative and must sum to {size[0] * size[1]}, got {runs.sum()}")
     return runs.astype(np.int32)
 
 

@@ -34,9 +34,9 @@ class InvalidAnnotation(NamedTuple):
     """One annotation that was found to be invalid.
 
     Attributes:
-        file: the annotation file, POSIX, relative to the dataset's root.
-        object_index: the object's 0-based position in that file, None where the whole image is concerned.
-        reason: what is wrong, with the values found.
+        file: The annotation file, POSIX, relative to the dataset's root.
+        object_index: The object's 0-based position in that file, None where the whole image is concerned.
+        reason: What is wrong, with the values found.
     """
 
     file: str
@@ -53,9 +53,11 @@ class InvalidLog:
 
     def __init__(self, root: Path, on_invalid: OnInvalid) -> None:
         if on_invalid not in get_args(OnInvalid):
-            raise ArgumentError(f"on_invalid must be 'drop', 'raise' or 'clip'; got {on_invalid!r}.")
+            raise ArgumentError(f"on_invalid must be 'drop', 'raise' or 'clip', got {on_invalid!r}: choose one")
         self.clip = on_invalid == "clip"
         self.records: list[InvalidAnnotation] = []
+        self.remarks: list[str] = []  # on what is not invalid, but hardly meant
+        self._kept = 0
         self._root = root
         self._raise = on_invalid == "raise"
 
@@ -65,24 +67,41 @@ class InvalidLog:
         Raises:
             AnnotationError: `on_invalid` is `"raise"`.
         """
-        record = InvalidAnnotation(file, object_index, reason)
+        self._record(InvalidAnnotation(file, object_index, reason))
+
+    def keep(self, file: str, object_index: int, reason: str) -> None:
+        """Record an annotation whose box is kept, but not all of what belongs to it.
+
+        Raises:
+            AnnotationError: `on_invalid` is `"raise"`.
+        """
+        self._record(InvalidAnnotation(file, object_index, reason))
+        self._kept += 1
+
+    def _record(self, record: InvalidAnnotation) -> None:
         if self._raise:
             raise AnnotationError(
-                f"{self._root.as_posix()}/{record}. Correct the file, or pass on_invalid='drop' or 'clip'."
+                f"annotation must be valid, got {self._root.as_posix()}/{record}: correct the file, or pass "
+                "on_invalid='drop' or on_invalid='clip'"
             )
         self.records.append(record)
 
     def warn(self, stacklevel: int) -> None:
-        """Emit one `InvalidAnnotationWarning` for all that was recorded, if anything was."""
+        """Emit one `InvalidAnnotationWarning` for all that was recorded, if anything was, and one for each remark."""
+        for remark in self.remarks:
+            warnings.warn(remark, InvalidAnnotationWarning, stacklevel=stacklevel + 1)
         if not self.records:
             return
+        count = len(self.records)
         first = "; ".join(str(record) for record in self.records[:_NAMED_IN_WARNING])
-        more = len(self.records) - _NAMED_IN_WARNING
+        more = count - _NAMED_IN_WARNING
+        what, was = ("annotation", "was") if count == 1 else ("annotations", "were")
         done = "clipped, or dropped where nothing could be clipped" if self.clip else "dropped"
+        kept = f" ({self._kept} kept with what is in order)" if self._kept else ""
         warnings.warn(
-            f"{len(self.records)} invalid annotations in {self._root.as_posix()} were {done}: {first}"
+            f"{count} invalid {what} in {self._root.as_posix()} {was} {done}{kept}: {first}"
             f"{f'; and {more} more' if more > 0 else ''}. "
-            "The dataset's .invalid lists all; on_invalid='raise' stops at the first.",
+            "`.invalid` lists all; on_invalid='raise' stops at the first.",
             InvalidAnnotationWarning,
             stacklevel=stacklevel + 1,
         )
@@ -93,12 +112,12 @@ class BoxTable:
     """The boxes of a dataset as its reader found them, one row a box, before anything is checked.
 
     Attributes:
-        image: int64 (m,), the number of the box's image.
-        object_index: int64 (m,), the object's 0-based position in its annotation file.
-        xyxy: float64 (m, 4), pixels, 0-based, half-open, corners ordered.
-        written: float64 (m, 4), the four numbers as the file has them, for messages.
-        class_ids: int32 (m,).
-        weights: float64 (m,).
+        image: (m,) int64: the number of the box's image.
+        object_index: (m,) int64: the object's 0-based position in its annotation file.
+        xyxy: (m, 4) float64: pixels, 0-based, half-open, corners ordered.
+        written: (m, 4) float64: the four numbers as the file has them, for messages.
+        class_ids: (m,) int32.
+        weights: (m,) float64.
     """
 
     image: NDArray[np.int64]
@@ -125,12 +144,12 @@ def pack_valid(
     """Check every box, log the invalid, and pack what is left.
 
     Args:
-        table: the boxes, grouped by image in ascending order.
-        files: n image paths, relative to the dataset's root.
-        annotation_files: n paths for messages, relative to the dataset's root.
-        sizes: int32 (n, 2), heights and widths. None: they are not known, and `table.xyxy` is in shares of the sides.
-        log: takes what is invalid, and says whether boxes may be clipped.
-        bbox_format: what the packed boxes are in: pixels, or shares for `"yolo"`.
+        table: The boxes, grouped by image in ascending order.
+        files: N image paths, relative to the dataset's root.
+        annotation_files: N paths for messages, relative to the dataset's root.
+        sizes: (n, 2) int32: heights and widths. None: they are not known, and `table.xyxy` is in shares of the sides.
+        log: Takes what is invalid, and says whether boxes may be clipped.
+        bbox_format: What the packed boxes are in: pixels, or shares for `"yolo"`.
 
     Returns:
         The packed annotations, and the rows of `table` that they hold, int64.
@@ -174,8 +193,8 @@ def clip_boxes(xyxy: NDArray[np.float64], sizes: NDArray[np.int32]) -> tuple[NDA
     """Clip boxes to their images.
 
     Args:
-        xyxy: float64 (m, 4), pixels.
-        sizes: int32 (m, 2), height and width of each box's image.
+        xyxy: (m, 4) float64: pixels.
+        sizes: (m, 2) int32: height and width of each box's image.
 
     Returns:
         The clipped boxes, float64 (m, 4), and how far each reached out, in pixels, float64 (m,). NaN stays NaN.

@@ -80,6 +80,8 @@ class DiskCache(Sequence[dict[str, Any]]):
         (240, 320, 3)
     """
 
+    is_cache = True  # of `dataset`, whose samples have the same positions
+
     def __init__(
         self,
         dataset: DetectionDataset,

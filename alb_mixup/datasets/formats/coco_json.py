@@ -3,7 +3,7 @@
 import contextlib
 import gc
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -11,30 +11,40 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from alb_mixup._support.regular import read_regular
 from alb_mixup.datasets.annotations.packed import LARGEST_SIDE
 from alb_mixup.datasets.annotations.validate import InvalidLog
+from alb_mixup.datasets.formats.coco_folder import COCO_KEYS
 from alb_mixup.errors import DatasetError
 
-COCO_KEYS = ("images", "annotations", "categories")
+_REAL = (int, float, np.integer, np.floating)
 _BAD_VALUE = (KeyError, TypeError, ValueError, OverflowError, AttributeError)
 
 
 class Category(NamedTuple):
-    """A category: `keypoints` are the names of its keypoints."""
+    """A category.
+
+    Attributes:
+        name: Its name.
+        keypoints: The names of its keypoints.
+        other: The name of another category with the same id, so that its boxes are of neither; None: there is none.
+    """
 
     name: str
     keypoints: tuple[str, ...]
+    other: str | None = None
 
 
 class Columns(NamedTuple):
     """Annotations as columns, m rows.
 
     Attributes:
-        image_ids: as the file has them.
-        category_ids: as the file has them.
-        boxes: float64 (m, 4), x, y, width, height as written.
-        crowd: bool (m,).
-        weights: float64 (m,).
+        image_ids: As the file has them.
+        category_ids: As the file has them.
+        boxes: (m, 4) float64: x, y, width, height as written.
+        crowd: (m,) bool.
+        weights: (m,) float64.
+        files: Names of the images beside their ids, where some have such, or None.
     """
 
     image_ids: list[Any]
@@ -42,6 +52,7 @@ class Columns(NamedTuple):
     boxes: NDArray[np.float64]
     crowd: NDArray[np.bool_]
     weights: NDArray[np.float64]
+    files: list[Any] | None = None
 
 
 @contextlib.contextmanager
@@ -57,102 +68,155 @@ def collector_paused() -> Iterator[None]:
 
 
 def load_coco(path: Path, keys: Sequence[str] = COCO_KEYS) -> dict[str, list[Any]]:
-    """The file's images, annotations and categories, each a list of dicts; those of them that `keys` names.
+    """Return the file's images, annotations and categories, each a list of dicts; those of them that `keys` names.
 
     Raises:
-        DatasetError: it cannot be read, or is no COCO instances file.
+        DatasetError: It cannot be read, or is not a COCO instances file.
     """
     data = _load(path, "annotations")
     if not isinstance(data, dict) or not all(isinstance(data.get(key), list) for key in keys):
         raise DatasetError(
-            f"annotations must be a COCO instances file, an object with the lists {', '.join(keys)}; "
-            f"{path.as_posix()} is not. (A file of results has no images: pass the ground truth.)"
+            f"annotations must be a COCO instances file, an object with the lists {', '.join(keys)}, got "
+            f"{path.as_posix()}, which lacks some of them: pass the file of the ground truth, not one of results"
         )
     return {key: data[key] for key in keys}
 
 
 def load_results(path: Path) -> list[Any]:
-    """The entries of a file of COCO detection results.
+    """Return the entries of a file of COCO detection results.
 
     Raises:
-        DatasetError: it cannot be read, or is no list.
+        DatasetError: It cannot be read, or is not a list.
     """
     data = _load(path, "predictions")
     if not isinstance(data, list):
-        raise DatasetError(f"predictions must be a list of COCO results; {path.as_posix()} is none.")
+        raise DatasetError(f"predictions must be a list of COCO results, got {path.as_posix()}, which is not a list")
     return data
 
 
 def _load(path: Path, argument: str) -> Any:
     try:
-        return json.loads(path.read_bytes())  # from bytes, so that a byte order mark and UTF-16 are understood
+        return json.loads(read_regular(path))  # from bytes, so that a byte order mark and UTF-16 are understood
     except OSError as error:
-        raise DatasetError(f"{argument} must be a COCO JSON file; {path.as_posix()}: {error.strerror}.") from error
+        raise DatasetError(
+            f"{argument} must be a COCO JSON file, got {path.as_posix()}, which cannot be read: {error.strerror}"
+        ) from error
     except (ValueError, RecursionError) as error:
-        raise DatasetError(f"{argument} must be a COCO JSON file; {path.as_posix()} is no JSON: {error}.") from error
+        raise DatasetError(
+            f"{argument} must be a COCO JSON file, got {path.as_posix()}, which is not JSON: {error}"
+        ) from error
 
 
-def read_categories(entries: Sequence[Any], path: Path) -> dict[Any, Category]:
-    """Category id to category, in ascending order of the ids.
+def read_categories(entries: Sequence[Any], path: Path, log: InvalidLog) -> dict[Any, Category]:
+    """Return category id to category, in ascending order of the ids; two names of one id are logged.
 
     Raises:
-        DatasetError: an entry has no id or name.
+        DatasetError: An entry has no id or name.
     """
+    found: dict[Any, Category] = {}
+    for number, entry in enumerate(entries):
+        category = _category(entry, path)
+        before = found.setdefault(entry["id"], category)
+        if before.name != category.name:
+            reason = f"categories[{number}], {category.name!r}: its id is that of {before.name!r} before it"
+            log.add(path.name, None, reason)
+            found[entry["id"]] = before._replace(other=category.name)
     try:
-        found = {
-            entry["id"]: Category(entry["name"].strip(), tuple(map(str, entry.get("keypoints") or ())))
-            for entry in sorted(entries, key=lambda entry: entry["id"])
-        }
-    except _BAD_VALUE as error:
+        return dict(sorted(found.items(), key=lambda item: (isinstance(item[0], str), item[0])))
+    except TypeError as error:
         raise DatasetError(
-            f"each of categories must have an id and a name; in {path.as_posix()} one has not: {error!r}."
+            f"each id of categories must be a number or text, got {list(found)!r:.100} in {path.as_posix()}: correct "
+            "the file"
         ) from error
-    if not all(category.name for category in found.values()):
-        raise DatasetError(f"each of categories must have a name; in {path.as_posix()} one is empty.")
-    return found
+
+
+def _category(entry: Any, path: Path) -> Category:
+    try:
+        hash(entry["id"])
+        name, keypoints = entry["name"], entry.get("keypoints") or ()
+        name.encode()  # not text where it is half of a surrogate pair
+        if name.strip() and not isinstance(keypoints, str):
+            return Category(name.strip(), tuple(map(str, keypoints)))
+    except _BAD_VALUE:
+        pass
+    raise DatasetError(
+        f"each of categories must have an id and a name in letters, got {entry!r:.200} in {path.as_posix()}: correct "
+        "the file"
+    )
 
 
 def columns_of(annotations: Sequence[Any]) -> Columns:
     """Turn annotations into columns.
 
     Raises:
-        KeyError, TypeError, ValueError, OverflowError, AttributeError: at least one is malformed.
+        KeyError, TypeError, ValueError, OverflowError, AttributeError: At least one is malformed.
     """
     count = len(annotations)
     boxes = [annotation["bbox"] for annotation in annotations]
-    if set(map(len, boxes)) - {4}:
-        raise ValueError("a bbox must have 4 numbers")
-    numbers = chain.from_iterable(boxes)
+    sized = {kind for kind in set(map(type, boxes)) if not issubclass(kind, list | tuple | np.ndarray)}
+    if sized or set(map(len, boxes)) - {4}:
+        raise ValueError(f"bbox must be a list of 4 numbers, got {_first(boxes, sized)!r:.80}")
+    numbers = list(chain.from_iterable(boxes))
+    _check_numbers("bbox", numbers)
     image_ids = [annotation["image_id"] for annotation in annotations]
     category_ids = [annotation["category_id"] for annotation in annotations]
-    hash((tuple(image_ids), tuple(category_ids)))  # TypeError where an id is a list or a dict
+    for name, ids in (("image_id", image_ids), ("category_id", category_ids)):
+        odd = {kind for kind in set(map(type, ids)) if issubclass(kind, bool | list | dict)}
+        if odd:
+            raise ValueError(f"{name} must be a number or text, got {_first(ids, odd)!r:.80}")
+    crowd = [annotation.get("iscrowd", 0) for annotation in annotations]
+    is_plain = set(map(type, crowd)) == {int} and set(crowd) <= {0, 1}  # as it nearly always is, and fast to see
+    odd_flags = [] if is_plain else [flag for flag in crowd if flag not in _FLAGS]
+    if odd_flags:
+        raise ValueError(f"iscrowd must be 0 or 1, got {odd_flags[0]!r:.80}")
+    is_weighted = any("mixup_weight" in annotation for annotation in annotations)
+    weights = [annotation.get("mixup_weight", 1.0) for annotation in annotations] if is_weighted else []
+    _check_numbers("mixup_weight", weights)
     return Columns(
         image_ids=image_ids,
         category_ids=category_ids,
         boxes=np.fromiter(numbers, np.float64, 4 * count).reshape(-1, 4),
-        crowd=np.fromiter([annotation.get("iscrowd", 0) for annotation in annotations], np.bool_, count),
-        weights=np.fromiter([annotation.get("mixup_weight", 1.0) for annotation in annotations], np.float64, count),
+        crowd=np.fromiter(crowd, np.bool_, count),
+        weights=np.fromiter(weights, np.float64, count) if is_weighted else np.ones(count),
     )
+
+
+_FLAGS = (0, 1, None)  # and so False and True
+
+
+def _first(values: Sequence[Any], kinds: Collection[type]) -> Any:
+    return next((value for value in values if not kinds or type(value) in kinds), None)
+
+
+def _check_numbers(name: str, values: Sequence[Any]) -> None:
+    """Refuse what numpy would turn into numbers, though it is none: text, truth values."""
+    odd = {kind for kind in set(map(type, values)) if not issubclass(kind, _REAL) or issubclass(kind, bool)}
+    if odd:
+        raise ValueError(f"{name} must be made of numbers, got {_first(values, odd)!r:.80}")
 
 
 def columns_of_results(results: Sequence[Any]) -> Columns:
     """Turn detection results into columns: their scores are the weights.
 
     Raises:
-        KeyError, TypeError, ValueError, OverflowError, AttributeError: at least one is malformed.
+        KeyError, TypeError, ValueError, OverflowError, AttributeError: At least one is malformed.
     """
-    scores = np.fromiter([result["score"] for result in results], np.float64, len(results))
-    bad = scores[~((scores >= 0) & (scores <= 1))]
+    scores = [result["score"] for result in results]
+    _check_numbers("score", scores)
+    weights = np.fromiter(scores, np.float64, len(results))
+    bad = weights[~((weights >= 0) & (weights <= 1))]
     if len(bad):
-        raise ValueError(f"score {bad[0]:g} is not in [0, 1]")
+        raise ValueError(f"score must be in [0, 1], got {bad[0]:g}")
     plain = [{key: result[key] for key in ("image_id", "category_id", "bbox")} for result in results]
-    return columns_of(plain)._replace(weights=scores)
+    # Ultralytics' image_id is the stem of the file that it names beside
+    files = [result.get("file_name") for result in results]
+    return columns_of(plain)._replace(weights=weights, files=files if any(files) else None)
 
 
 def sound_columns(
     annotations: Sequence[Any], file: str, log: InvalidLog, read: Callable[[Sequence[Any]], Columns]
 ) -> tuple[Columns, NDArray[np.int64]]:
-    """The columns of all annotations that have the right form, and their positions; the others are logged.
+    """Return the columns of all annotations that have the right form, and their positions; the others are logged.
 
     A file in order is read as a whole, and looked at one by one only where that fails: half a second for a million.
     """
@@ -169,27 +233,41 @@ def _is_sound(
     annotation: Any, number: int, file: str, log: InvalidLog, read: Callable[[Sequence[Any]], Columns]
 ) -> bool:
     try:
+        if not isinstance(annotation, Mapping):
+            raise ValueError(f"it must be an object, got {annotation!r:.80}")
         read([annotation])
     except KeyError as error:
         log.add(file, number, f"it has no {error}")
+    except OverflowError as error:
+        log.add(file, number, f"a number in it is too large: {error}")
     except _BAD_VALUE as error:
-        what = (
-            f"bbox {annotation['bbox']!r}"[:80] if isinstance(annotation, dict) and "bbox" in annotation else "object"
-        )
-        log.add(file, number, f"malformed {what}, or another value of it: {error}")
+        log.add(file, number, str(error))
     else:
         return True
     return False
 
 
-def image_file(name: Any) -> str:
-    """An image's `file_name` as a path below the images' folder.
+def image_name(entry: Any) -> str:
+    """Return the name of an image as a path below the images' folder; LVIS says it by its URL alone.
 
     Raises:
-        ValueError: it is no such path; the message is the reason.
+        KeyError: It has none.
+        ValueError: It is not such a path; the message is the reason.
+    """
+    url = entry.get("coco_url") if "file_name" not in entry else None
+    if not isinstance(url, str):
+        return image_file(entry["file_name"])
+    return image_file("/".join(PurePosixPath(url.partition("?")[0]).parts[-2:]))
+
+
+def image_file(name: Any) -> str:
+    """Return an image's `file_name` as a path below the images' folder.
+
+    Raises:
+        ValueError: It is not such a path; the message is the reason.
     """
     if not isinstance(name, str) or not name.strip() or "\0" in name:
-        raise ValueError(f"file_name must be the name of an image; got {name!r}")
+        raise ValueError(f"file_name must be the name of an image, got {name!r}")
     if ".." in name or ":" in name or "\\" in name or name.startswith("/"):
         path = PurePosixPath(name.replace("\\", "/"))
         if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
@@ -200,10 +278,10 @@ def image_file(name: Any) -> str:
 
 
 def stated_size(entry: dict[str, Any]) -> tuple[int, int] | None:
-    """Height and width of an image, None where the file says nothing or 0.
+    """Return height and width of an image, None where the file says nothing or 0.
 
     Raises:
-        ValueError: it says something that is no size.
+        ValueError: It says something that is not a size.
     """
     height, width = entry.get("height"), entry.get("width")
     if not height or not width:
@@ -211,7 +289,7 @@ def stated_size(entry: dict[str, Any]) -> tuple[int, int] | None:
     try:
         size = int(height), int(width)
     except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"height {height!r} and width {width!r} are no size: {error}") from error
+        raise ValueError(f"height {height!r} and width {width!r} are not a size: {error}") from error
     if not (0 < size[0] <= LARGEST_SIDE and 0 < size[1] <= LARGEST_SIDE):
-        raise ValueError(f"height {height!r} and width {width!r} are no size of an image")
+        raise ValueError(f"height {height!r} and width {width!r} are not the size of an image")
     return size

@@ -1,12 +1,15 @@
-"""Which files a dataset has, and where the images of a COCO file are."""
+"""Which files a dataset has, and which of its names stand for splits."""
 
 import os
-from collections.abc import Sequence
-from pathlib import Path
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
 
 from alb_mixup.errors import DatasetError
 
-_TRIED = 20  # so many images are looked for in each place, for a few may be missing
+_SPLIT_WORDS = frozenset(
+    {"train", "training", "val", "valid", "validation", "test", "testing", "dev", "trainval", "minival", "minitrain"}
+)
 
 
 class Listing:
@@ -18,42 +21,144 @@ class Listing:
 
     def __contains__(self, file: str) -> bool:
         folder, _, name = file.rpartition("/")
+        return name in self.names(folder)
+
+    def names(self, folder: str) -> frozenset[str]:
+        """Return the names in a folder below the root, POSIX; none where there is no such folder, or it leads out."""
         if folder not in self._names:
             try:
-                self._names[folder] = frozenset(os.listdir(self.root / folder))
-            except OSError:
+                leads_out = os.path.isabs(folder) or os.path.splitdrive(folder)[0] or ".." in folder.split("/")
+                self._names[folder] = frozenset() if leads_out else frozenset(os.listdir(self.root / folder))
+            except (OSError, ValueError):
                 self._names[folder] = frozenset()
-        return name in self._names[folder]
+        return self._names[folder]
 
 
-def find_images(annotations: Path, images: Path | None, files: Sequence[str]) -> Listing:
-    """The folder below which `files` are.
-
-    Args:
-        annotations: the JSON file.
-        images: the folder that the user gave, or None.
-        files: paths below the folder that is looked for.
+def names_in(folder: Path, argument: str) -> list[str]:
+    """Return the names in a folder that is there, sorted.
 
     Raises:
-        DatasetError: no such folder, or none with any of the first files.
+        DatasetError: It is not a folder, or cannot be listed; `argument` is what it was given as.
     """
-    if images is not None and not images.is_dir():
-        raise DatasetError(f"images must be a folder; there is none at {images.as_posix()}.")
-    folders = _neighbours(annotations) if images is None else [images]
-    for folder in folders:
-        listing = Listing(folder)
-        if not files or any(file in listing for file in files[:_TRIED]) or any(file in listing for file in files):
-            return listing
+    try:
+        return sorted(os.listdir(folder))
+    except (OSError, ValueError) as error:
+        state = "is not a folder" if os.path.exists(folder) else "does not exist"
+        reason = getattr(error, "strerror", None) or error
+        raise DatasetError(
+            f"{argument} must be a folder, got {folder.as_posix()}, which "
+            + (f"cannot be listed: {reason}" if os.path.isdir(folder) else f"{state}: correct the path")
+        ) from error
+
+
+class Tree:
+    """What there is in folders, each listed once: their names, which of them are folders, and their suffixes."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, tuple[list[str], list[str]]] = {}
+        self._suffixes: dict[str, frozenset[str]] = {}
+
+    def names(self, folder: Path) -> list[str]:
+        """Return the names in a folder, sorted; none where it cannot be listed."""
+        return self._listed(folder)[0]
+
+    def folders(self, folder: Path) -> list[str]:
+        """Return which of them are folders, those that are not hidden."""
+        return self._listed(folder)[1]
+
+    def has(self, folder: Path, suffixes: Sequence[str]) -> bool:
+        """Tell whether any of them ends in one of these suffixes, in any case."""
+        key = str(folder)
+        if key not in self._suffixes:
+            found = {name[name.rfind(".") :] for name in self.names(folder) if "." in name[1:] and name[0] != "."}
+            self._suffixes[key] = frozenset(map(str.lower, found))
+        return not self._suffixes[key].isdisjoint(suffixes)
+
+    def _listed(self, folder: Path) -> tuple[list[str], list[str]]:
+        key = str(folder)
+        if key not in self._seen:
+            try:
+                with os.scandir(key) as entries:
+                    found = list(entries)
+                folders = sorted(entry.name for entry in found if entry.is_dir() and not entry.name.startswith("."))
+                self._seen[key] = sorted(entry.name for entry in found), folders
+            except (OSError, ValueError):
+                self._seen[key] = [], []
+        return self._seen[key]
+
+
+def files_with(names: Iterable[str], suffixes: tuple[str, ...]) -> Iterator[str]:
+    """Yield which names end in one of these suffixes, in any case, as they come."""
+    for name in names:
+        # "._a.xml" is what macOS leaves beside "a.xml" on foreign disks
+        if name.lower().endswith(suffixes) and not name.startswith("."):
+            yield name
+
+
+def by_stem(names: Iterable[str], suffixes: Sequence[str]) -> dict[str, str]:
+    """Map names without their suffix to whole names, of those with one of `suffixes`; the earlier suffix wins."""
+    found: list[tuple[int, str, str]] = []
+    for name in names:
+        stem, suffix = os.path.splitext(name)
+        if suffix.lower() in suffixes and not name.startswith("."):
+            found.append((suffixes.index(suffix.lower()), name, stem))
+    return {stem: name for _, name, stem in sorted(found, reverse=True)}
+
+
+def named_folder(value: str | os.PathLike[str], root: Path, argument: str) -> Path:
+    """Return a folder that the user named: below the root where it is there, otherwise a path of its own, absolute.
+
+    Raises:
+        DatasetError: There is no such folder.
+    """
+    for folder in (root / value, Path(os.path.abspath(value))):
+        if os.path.isdir(folder):
+            return Path(os.path.abspath(folder))
     raise DatasetError(
-        f"images must be the folder of the images that {annotations.as_posix()} names, such as {files[0]!r}; none of "
-        f"them is in {', '.join(folder.as_posix() for folder in folders)}. Pass images=..."
+        f"{argument} must be a folder, got {os.fspath(value)}, which is neither here nor in {root.as_posix()}: "
+        "correct the path"
     )
 
 
-def _neighbours(annotations: Path) -> list[Path]:
-    """The folders that usually hold the images of an annotation file, those that exist, the likeliest first."""
-    own = annotations.parent
-    bases = [own.parent, own] if own.name.lower().startswith("annotation") else [own]
-    split = annotations.stem.rpartition("_")[2]
-    found = [base / below for base in bases for below in (split, f"images/{split}", "images", "")]
-    return [folder for folder in dict.fromkeys(found) if folder.is_dir()]
+def is_split(name: str) -> bool:
+    """Tell whether a name has a word for a split in it, such as `train2017`."""
+    return any(word.rstrip("0123456789") in _SPLIT_WORDS for word in re.split(r"[^a-z0-9]+", name.lower()))
+
+
+def split_names(file: PurePosixPath) -> tuple[str, ...]:
+    """Return what a split may be called by that an annotation file is of, such as `("train2017", "train")`.
+
+    Args:
+        file: Its path below the dataset's root: `annotations/instances_train2017.json`, `valid/_annotations.coco.json`.
+
+    Returns:
+        The names, the longer first; empty where it names none.
+    """
+    is_roboflow = file.name.lower() == "_annotations.coco.json"  # the only ones that their folder names
+    last, first = file.stem.rpartition("_")[2], file.stem.partition("_")[0]
+    for name in (file.parent.name,) if is_roboflow else (last, first):
+        if is_split(name):
+            return tuple(dict.fromkeys((name, name.rstrip("0123456789"))))
+    return ()
+
+
+def chosen_split(split: str | None, splits: Sequence[str], where: Path) -> str | None:
+    """Return the split to open.
+
+    Args:
+        split: What was asked for; None: "train" where there is one, or the only one.
+        splits: Those that there are.
+        where: The dataset, for messages.
+
+    Raises:
+        DatasetError: There is no such split, or none was asked for and one has to be chosen.
+    """
+    if split is None and len(splits) <= 1:
+        return splits[0] if splits else None
+    if split is None and "train" in splits:
+        return "train"
+    if split in splits:
+        return split
+    known = f"one of {', '.join(splits)}" if splits else "None"
+    hint = "choose one" if splits else "leave it out, no split has a name there"
+    raise DatasetError(f"split must be {known}, got {split!r} for {where.as_posix()}: {hint}")

@@ -9,8 +9,8 @@ import numpy as np
 
 from alb_mixup.datasets.annotations.validate import InvalidLog, OnInvalid
 from alb_mixup.datasets.base import DetectionDataset, absolute_path, checked_classes
-from alb_mixup.datasets.formats.coco import CocoReader
 from alb_mixup.datasets.formats.coco_json import collector_paused, columns_of_results, load_coco, load_results
+from alb_mixup.datasets.formats.coco_reader import CocoReader
 from alb_mixup.errors import ArgumentError
 from alb_mixup.functional.boxes import from_xyxy
 
@@ -20,14 +20,16 @@ _UNNAMED = "predictions"  # what messages call those that come from no file
 class PseudoLabelDataset(DetectionDataset):
     """Images with a detector's predictions as their labels: each box's score is its `mixup_weight`.
 
-    `MixUp(PseudoLabelDataset(...))` mixes labelled images with pseudo-labelled ones, and a box of the latter then
-    weighs its score times its image's share. As primaries or as a training set, boxes weigh their scores.
+    `MixUp(PseudoLabelDataset(...))` mixes labelled images with pseudo-labelled ones, and the weight of a box of the
+    latter is then its score times its image's share. As primaries or as a training set, boxes are weighted by their
+    scores.
 
     The predictions are one of:
 
     - **COCO detection results**: the path of the JSON file, or its list of dicts (`image_id`, `category_id`, `bbox` as
       x_min, y_min, width, height in pixels, `score`). `annotations` says which images and categories the ids are;
-      annotations in it are not read.
+      annotations in it are not read. Where results have a
+      `file_name`, as in Ultralytics' predictions.json, that says which image they are of, and not the id.
     - **A mapping** from the path of an image, below `images`, to its detections: `supervision.Detections`, or anything
       with `xyxy` (N, 4) in pixels, `class_id` (N,) and `confidence` (N,). `classes` are the names of the class ids.
 
@@ -38,23 +40,28 @@ class PseudoLabelDataset(DetectionDataset):
     `object_index` the position in the list; in a mapping, counted from its first detection on.
 
     Args:
-        predictions: as described.
-        annotations: for COCO results, the JSON file with `images` and `categories`.
-        images: the images' folder. None: for COCO results it is looked for as `CocoDataset` does; for a mapping, its
+        predictions: As described.
+        annotations: For COCO results, the JSON file with `images` and `categories`.
+        images: The images' folder. None: for COCO results it is looked for as `CocoDataset` does; for a mapping, its
             paths are complete.
-        classes: for COCO results, the class names in your order, predictions of any other being invalid, or None: all
+        classes: For COCO results, the class names in your order, predictions of any other being invalid, or None: all
             categories. For a mapping, the name of each class id.
-        min_score: predictions with a lower score are left out. 0 to 1.
-        on_invalid: as for `CocoDataset`, and for scores that are not in [0, 1]. `"clip"`, as detectors predict boxes
+        min_score: Predictions with a lower score are left out. 0 to 1.
+        on_invalid: As for `CocoDataset`, and for scores that are not in [0, 1]. `"clip"`, as detectors predict boxes
             that reach beyond the image.
 
     Raises:
-        ArgumentError: an argument breaks its constraint.
-        DatasetError: no such file or folder, no such JSON, or none of the images is found.
-        AnnotationError: a prediction is invalid and `on_invalid` is `"raise"`.
+        ArgumentError: An argument breaks its constraint.
+        DatasetError: No such file or folder, no such JSON, or none of the images is found.
+        AnnotationError: A prediction is invalid and `on_invalid` is `"raise"`.
 
-    Sources:
+    Source:
         "Results format" on https://cocodataset.org.
+
+    Examples:
+        >>> pseudo = PseudoLabelDataset("predictions.json", "instances_val2017.json", min_score=0.5)  # doctest: +SKIP
+        >>> pseudo[0]["mixup_weight"]  # doctest: +SKIP
+        array([0.91, 0.55], dtype=float32)
     """
 
     bbox_format = "coco"
@@ -70,14 +77,14 @@ class PseudoLabelDataset(DetectionDataset):
         on_invalid: OnInvalid = "clip",
     ) -> None:
         if isinstance(min_score, bool) or not isinstance(min_score, int | float) or not 0 <= min_score <= 1:
-            raise ArgumentError(f"min_score must be a number in [0, 1], got {min_score!r}")
+            raise ArgumentError(f"min_score must be a number in [0, 1], got {min_score!r}: give such")
         folder = None if images is None else absolute_path(images, "images")
         names, file = checked_classes(classes), _results_file(predictions)
         if isinstance(predictions, Mapping):
             if annotations is not None or names is None:
                 raise ArgumentError(
-                    "classes must name each class id, and annotations be None, where predictions are a mapping; got "
-                    f"classes={classes!r}, annotations={annotations!r}"
+                    "classes must name each class id of a mapping, and annotations must be None, got "
+                    f"classes={classes!r} and annotations={annotations!r}: give the names alone"
                 )
             folder = folder or _common_folder(predictions)
             path, data = folder / _UNNAMED, _as_coco(predictions, names, folder)
@@ -118,7 +125,7 @@ def _results_file(predictions: Any) -> Path | None:
         return None
     raise ArgumentError(
         "predictions must be the path of COCO results, their list, or a mapping from images to detections, got "
-        f"{type(predictions).__name__}"
+        f"{type(predictions).__name__}: give one of them"
     )
 
 
@@ -130,7 +137,9 @@ def _common_folder(predictions: Mapping[Any, Any]) -> Path:
     try:
         return Path(os.path.commonpath(folders))
     except ValueError as error:  # of two drives
-        raise ArgumentError(f"images must be given where the images have no folder in common: {error}") from error
+        raise ArgumentError(
+            f"images must be given where the images have no folder in common, got None: {error}; pass images="
+        ) from error
 
 
 def _image_path(key: Any, folder: Path) -> str:

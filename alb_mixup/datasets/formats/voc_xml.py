@@ -5,10 +5,12 @@ from typing import NamedTuple
 from xml.etree.ElementTree import Element, ParseError  # for types: parsing goes through defusedxml
 
 from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import parse
+from defusedxml.ElementTree import fromstring
 
+from alb_mixup._support.regular import read_regular
 from alb_mixup.datasets.annotations.packed import LARGEST_SIDE
 
+_LONGEST = 2**25  # bytes of a file of annotations
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
@@ -24,8 +26,8 @@ class VocFile(NamedTuple):
     """An annotation file.
 
     Attributes:
-        size: height and width in pixels, None where the file does not say.
-        objects: in the order of the file; a str is the reason why the object cannot be read, None stands for a
+        size: Height and width in pixels, None where the file does not say.
+        objects: In the order of the file; a str is the reason why the object cannot be read, None stands for a
             difficult object that was not asked for.
     """
 
@@ -37,17 +39,17 @@ def read_voc_file(path: Path, *, keep_difficult: bool) -> VocFile:
     """Read an annotation file; entities are refused, whatever they expand to.
 
     Raises:
-        ValueError: it cannot be read; the message is the reason.
+        ValueError: It cannot be read; the message is the reason.
     """
     try:
-        root = parse(path).getroot()
+        root = fromstring(read_regular(path, _LONGEST))
     except DefusedXmlException as error:
         raise ValueError(f"unsafe XML is refused: {type(error).__name__}") from error
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}") from error
     except (ParseError, ValueError, LookupError) as error:  # the last two: encodings that expat does not know
         raise ValueError(f"unreadable XML: {error}") from error
-    if root is None or root.tag != "annotation":
+    if root.tag != "annotation":
         raise ValueError("not a Pascal VOC annotation: the root element is not <annotation>")
     return VocFile(_size(root), [_object(element, keep_difficult) for element in root.findall("object")])
 

@@ -1,20 +1,22 @@
 """YOLO label files: one object a row."""
 
 from array import array
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from alb_mixup._support.regular import read_text
 from alb_mixup.datasets.annotations.shapes import LONGEST_OUTLINE, Shape, ring_from
+
+_LONGEST = 2**26  # bytes of a label file
 
 
 class YoloRows:
     """The rows of all label files read so far, as flat columns.
 
     Args:
-        keypoint_columns: columns behind the box in each row of a pose dataset, which are skipped.
-        keep_rings: keep the polygons of segment rows.
+        keypoint_columns: Columns behind the box in each row of a pose dataset, which are skipped.
+        keep_rings: Keep the polygons of segment rows.
     """
 
     def __init__(self, *, keypoint_columns: int = 0, keep_rings: bool = False) -> None:
@@ -29,7 +31,7 @@ class YoloRows:
         """Add one row.
 
         Raises:
-            ValueError: it is malformed; the message is the reason.
+            ValueError: It is malformed; the message is the reason.
         """
         numbers = [float(text) for text in line.split()]
         count, shape = len(numbers), Shape()
@@ -41,43 +43,43 @@ class YoloRows:
             low, high = ring.min(axis=0), ring.max(axis=0)
             numbers = [numbers[0], *((low + high) / 2).tolist(), *(high - low).tolist()]
         elif count not in {5, 6}:
-            raise ValueError(
-                f"a row must be a class and a box (5 numbers), a box and a weight (6), or a polygon (7, 9, ...); "
-                f"got {count}"
-            )
+            raise ValueError(self._form(count))
         if not 0 <= numbers[0] < 2**31 or numbers[0] % 1:
-            raise ValueError(f"a class must be a whole number, 0 or more; got {numbers[0]:g}")
+            raise ValueError(f"a class must be a whole number, 0 or more, got {numbers[0]:g}")
+        if count == 6 and not 0 <= numbers[5] <= 1:
+            raise ValueError(
+                f"weight {numbers[5]:g} is not in [0, 1]: a 6th number is read as the box's weight, and may be a track "
+                "id or a confidence in percent"
+            )
         self._numbers.extend(numbers if len(numbers) == 6 else [*numbers, 1.0])
         if self._keep_rings:
             self.shapes.append(shape)
 
+    def _form(self, count: int) -> str:
+        hint = "if the others are keypoints, data.yaml must have kpt_shape" if count > 7 else "see the labels' format"
+        if self._keypoint_columns:
+            hint = f"with the kpt_shape of data.yaml, a row with keypoints has {5 + self._keypoint_columns}"
+        return (
+            "a row must be a class and a box (5 numbers), a box and a weight (6), or a polygon (7, 9, ...), got "
+            f"{count}: {hint}"
+        )
+
     def columns(self) -> NDArray[np.float64]:
-        """float64 (m, 6): class id, x centre, y centre, width, height, weight."""
+        """Return the rows, (m, 6) float64: class id, x centre, y centre, width, height, weight."""
         return np.array(self._numbers, np.float64).reshape(-1, 6)
 
 
-def label_lines(path: Path) -> list[str] | None:
-    """The lines of a label file; None where there is no file.
+def label_lines(path: str) -> list[str] | None:
+    """Return the lines of a label file; None where the file is gone.
 
     Raises:
-        ValueError: it cannot be read; the message is the reason.
+        ValueError: It cannot be read; the message is the reason.
     """
     try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
+        return read_text(path, _LONGEST).split("\n")
     except FileNotFoundError:
         return None
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}") from error
     except ValueError as error:
-        raise ValueError(f"is no text in UTF-8: {error}") from error
-
-
-def label_file(image: str) -> str:
-    """The label file of an image, both below the root, by Ultralytics' rule.
-
-    The last folder named `images` in the path becomes `labels`, and the suffix `.txt`; without such a folder, both lie
-    side by side.
-    """
-    head, found, tail = f"/{image}".rpartition("/images/")
-    path = f"{head}/labels/{tail}" if found else f"/{image}"
-    return path[1:].rpartition(".")[0] + ".txt"
+        raise ValueError(f"is not text in UTF-8: {error}") from error

@@ -28,7 +28,7 @@ def test_clipping_leaves_the_input_alone_and_takes_no_boxes():
 
 
 def test_a_log_that_raises_names_file_object_reason_and_fix(tmp_path):
-    with pytest.raises(AnnotationError, match=r"/a\.xml, object 3: no good\. Correct the file, or pass on_invalid="):
+    with pytest.raises(AnnotationError, match=r"/a\.xml, object 3: no good: correct the file, or pass on_invalid="):
         InvalidLog(tmp_path, "raise").add("a.xml", 3, "no good")
     with pytest.raises(ValueError, match=r"/a\.xml: no good"):
         InvalidLog(tmp_path, "raise").add("a.xml", None, "no good")
@@ -55,5 +55,5 @@ def test_an_empty_log_is_silent(tmp_path):
 
 @pytest.mark.parametrize("on_invalid", ["ignore", None, ["drop"]])
 def test_unknown_policy(tmp_path, on_invalid):
-    with pytest.raises(ArgumentError, match="on_invalid must be 'drop', 'raise' or 'clip'; got"):
+    with pytest.raises(ArgumentError, match="on_invalid must be 'drop', 'raise' or 'clip', got"):
         InvalidLog(tmp_path, on_invalid)

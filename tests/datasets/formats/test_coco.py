@@ -209,8 +209,10 @@ def test_classes(tmp_path):
     assert dataset.annotations(0)["labels"] == ["big dog", "big dog"]
 
 
-def test_crowd_is_left_out_without_a_word(tmp_path):
+def test_crowd_is_left_out_and_counted(tmp_path):
     path = write(tmp_path, [image(1)], [box(1, iscrowd=1), box(1, category=7, iscrowd=None)])
+    assert CocoDataset(path).left_out == {"crowd": 1}
+    assert CocoDataset(path, keep_crowd=True).left_out == {}
     assert CocoDataset(path).annotations(0)["labels"] == ["猫"]
     assert CocoDataset(path, keep_crowd=True).annotations(0)["labels"] == ["big dog", "猫"]
 
@@ -271,10 +273,11 @@ def test_usual_neighbours(tmp_path, file, folder):
 def test_images_that_are_nowhere(tmp_path):
     path = write(tmp_path, [image(1)], make=False)
     with pytest.raises(
-        DatasetError, match=r"images must be the folder of .*'a\.png'; none of them is in .* Pass images="
+        DatasetError,
+        match=r"images must be .*got none of them, such as 'a\.png', in .*: name their folder with images=",
     ):
         CocoDataset(path)
-    with pytest.raises(DatasetError, match=r"images must be a folder; there is none at .*/gone"):
+    with pytest.raises(DatasetError, match=r"images must be a folder, got .*/gone, which is neither here nor in"):
         CocoDataset(path, tmp_path / "gone")
     with pytest.raises(ArgumentError, match="images must be the path of a folder"):
         CocoDataset(path, 3)
@@ -315,19 +318,32 @@ BAD = {
     "no area": (box(1, (10, 10, 0, 5)), "has no area"),
     "too thin for Albumentations": (box(1, (39.0, 1, 1e-9, 5)), "has no area inside its image"),
     "beyond": (box(1, (30, 10, 20, 5)), "reaches 10 px beyond its image, 40 px wide and 30 px high"),
-    "three numbers": (box(1, (1, 2, 3)), "a bbox must have 4 numbers"),
-    "strings": (box(1, ("a", 2, 3, 4)), "malformed bbox"),
-    "nested": (box(1, ([1], 2, 3, 4)), "malformed bbox"),
-    "no list": ({"image_id": 1, "category_id": 3, "bbox": 7}, "malformed bbox 7"),
-    "a huge integer": (box(1, (10**400, 2, 3, 4)), "malformed bbox"),
+    "three numbers": (box(1, (1, 2, 3)), r"bbox must be a list of 4 numbers, got \[1, 2, 3\]"),
+    "strings": (box(1, ("a", 2, 3, 4)), "bbox must be made of numbers, got 'a'"),
+    "nested": (box(1, ([1], 2, 3, 4)), r"bbox must be made of numbers, got \[1\]"),
+    "no list": ({"image_id": 1, "category_id": 3, "bbox": 7}, "bbox must be a list of 4 numbers, got 7"),
+    "a huge integer": (box(1, (10**400, 2, 3, 4)), "a number in it is too large"),
     "no box": ({"image_id": 1, "category_id": 3}, "it has no 'bbox'"),
-    "no object": (17, "malformed object"),
-    "null": (None, "malformed object"),
-    "unhashable": (box([1]), "malformed"),
+    "no object": (17, "it must be an object, got 17"),
+    "null": (None, "it must be an object, got None"),
+    "unhashable": (box([1]), r"image_id must be a number or text, got \[1\]"),
     "no image": (box(77), "unknown image_id 77"),
     "no category": (box(1, category=4), "unknown category_id 4"),
     "negative weight": (box(1, mixup_weight=-1), "weight -1 is negative or not finite"),
-    "weight": (box(1, mixup_weight="heavy"), "malformed"),
+    "weight": (box(1, mixup_weight="heavy"), "mixup_weight must be made of numbers, got 'heavy'"),
+    # what numpy or truth would take for a value of the right type
+    "text for a crowd": (box(1, iscrowd="0"), "iscrowd must be 0 or 1, got '0'"),
+    "false for a crowd": (box(1, iscrowd="false"), "iscrowd must be 0 or 1, got 'false'"),
+    "a share of a crowd": (box(1, iscrowd=0.2), "iscrowd must be 0 or 1, got 0.2"),
+    "a list for a crowd": (box(1, iscrowd=[]), r"iscrowd must be 0 or 1, got \[\]"),
+    "an object for a box": (box(1) | {"bbox": {"1": 1, "2": 2, "3": 3, "4": 4}}, "bbox must be a list of 4 numbers"),
+    "text for a box": (box(1) | {"bbox": "1234"}, "bbox must be a list of 4 numbers, got '1234'"),
+    "numbers in text": (box(1, ("1", "2", "3", "4")), "bbox must be made of numbers, got '1'"),
+    "truth in a box": (box(1, (True, 1, 2, 3)), "bbox must be made of numbers, got True"),
+    "truth for an image": (box(True), "image_id must be a number or text, got True"),
+    "truth for a category": (box(1, category=True), "category_id must be a number or text, got True"),
+    "a list for a category": (box(1, category=[3]), "category_id must be a number or text"),
+    "text for a weight": (box(1, mixup_weight="0.5"), "mixup_weight must be made of numbers, got '0.5'"),
 }
 
 
@@ -356,6 +372,11 @@ BAD_PARTS = {
     "negative runs": {"segmentation": {"size": [30, 40], "counts": [-1, 1201]}},
     "overflowing runs": {"segmentation": {"size": [30, 40], "counts": [2**62] * 4 + [1200]}},
     "a wrong sum": {"segmentation": {"size": [30, 40], "counts": [7]}},
+    "a flat box": {"segmentation": [2, 3, 10, 12]},
+    "a box": {"segmentation": [[2, 3, 10, 12]]},
+    "text in polygons": {"segmentation": ["123456"]},
+    "bare counts": {"segmentation": {"counts": [1200]}},
+    "bare counts in text": {"segmentation": "o0"},
     "cut short": {"segmentation": {"size": [30, 40], "counts": "o"}},
     "no code": {"segmentation": {"size": [30, 40], "counts": "é"}},
     "endless": {"segmentation": {"size": [30, 40], "counts": "o" * 1000}},
@@ -367,27 +388,47 @@ BAD_PARTS = {
 
 
 @pytest.mark.parametrize("case", BAD_PARTS)
-def test_a_bad_mask_or_keypoint_costs_its_annotation(tmp_path, case):
+def test_a_bad_mask_or_keypoint_costs_no_box(tmp_path, case):
     path = write(tmp_path, [image(1)], [box(1, **BAD_PARTS[case]), box(1, category=7)])
     assert CocoDataset(path).invalid == ()
-    with pytest.warns(InvalidAnnotationWarning, match=r"1 invalid .*instances\.json, object 0: "):
+    with pytest.warns(InvalidAnnotationWarning, match=r"1 invalid .*1 kept .*instances\.json, object 0: .*box is kept"):
         dataset = CocoDataset(path, masks=True, keypoints=True)
-    assert dataset.annotations(0)["labels"] == ["猫"]
+    found = dataset.annotations(0)
+    assert found["labels"] == ["big dog", "猫"]
+    assert found["masks"].sum() == 2 * 10 * 12
+    assert found["masks"][0, 3:15, 2:12].all()
+    assert len(found["keypoints"]) == 0
+    with pytest.raises(AnnotationError, match=r"instances\.json, object 0: "):
+        CocoDataset(path, masks=True, keypoints=True, on_invalid="raise")
+
+
+@pytest.mark.parametrize(
+    "segmentation",
+    [
+        [2, 3, 12, 3, 12, 15, 2, 15],  # VIA
+        [[2, 3, 12, 3, 12, 15, 2, 15], [5, 5, 6, 6]],
+        [[5, 5], [2, 3, 12, 3, 12, 15, 2, 15], [1, 2, 3, 4, 5, NAN]],
+    ],
+)
+def test_outlines_as_found_in_the_wild(tmp_path, segmentation):
+    path = write(tmp_path, [image(1)], [box(1, segmentation=segmentation)])
+    found = CocoDataset(path, masks=True, on_invalid="raise").annotations(0)
+    assert found["masks"].sum() == found["masks"][0, 3:15, 2:12].sum() == 120
 
 
 BAD_IMAGES = {
     "missing": (image(2, "gone.png"), "its image is missing"),
     "no name": ({"id": 2}, "has no 'file_name'"),
-    "no string": (image(2, 7), "file_name must be the name of an image; got 7"),
+    "no string": (image(2, 7), "file_name must be the name of an image, got 7"),
     "empty": (image(2, " "), "file_name must be"),
     "null byte": (image(2, "a\0.png"), "file_name must be"),
     "half a letter": (image(2, "\ud800.png"), "surrogates not allowed"),
     "no object": (17, "not subscriptable"),
     "the same id": (image(1, "a.png"), "its id is that of an image before it"),
-    "negative size": (image(2, width=-40), "are no size of an image"),
-    "huge size": (image(2, width=10**400), "are no size"),
-    "infinite size": (image(2, height=INF), "are no size"),
-    "text for a size": (image(2, height="tall"), "are no size"),
+    "negative size": (image(2, width=-40), "are not the size of an image"),
+    "huge size": (image(2, width=10**400), "are not (a|the) size"),
+    "infinite size": (image(2, height=INF), "are not (a|the) size"),
+    "text for a size": (image(2, height="tall"), "are not (a|the) size"),
 }
 
 
@@ -423,7 +464,10 @@ def test_no_coco_file(tmp_path, content):
 
 
 def test_no_file_at_all(tmp_path):
-    with pytest.raises(DatasetError, match=r"annotations must be a COCO JSON file; .*/gone\.json: No such file"):
+    with pytest.raises(
+        DatasetError,
+        match=r"annotations must be a COCO JSON file, got .*/gone\.json, which cannot be read: No such file",
+    ):
         CocoDataset(tmp_path / "gone.json")
     with pytest.raises(ArgumentError, match="annotations must be the path of a COCO JSON file"):
         CocoDataset({"images": []})
@@ -435,6 +479,35 @@ def test_no_file_at_all(tmp_path):
 def test_bad_categories(tmp_path, categories):
     with pytest.raises(DatasetError, match="each of categories must have"):
         CocoDataset(write(tmp_path, [image(1)], [], categories))
+
+
+def test_two_categories_with_one_id(tmp_path):
+    twice = [*CATEGORIES, {"id": 3, "name": "cow"}, {"id": 90, "name": "Käfer"}]
+    path = write(tmp_path, [image(1)], [box(1), box(1, category=7)], twice)
+    with pytest.warns(InvalidAnnotationWarning, match="2 invalid"):
+        dataset = CocoDataset(path)
+    assert [record.reason for record in dataset.invalid] == [
+        "categories[3], 'cow': its id is that of 'big dog' before it",
+        "category_id 3 is that of two categories, 'big dog' and 'cow'",
+    ]
+    assert dataset.annotations(0)["labels"] == ["猫"]
+
+
+def test_the_boxes_of_a_refused_image_are_not_said_to_have_none(tmp_path):
+    path = write(tmp_path, [image(1)], [box(1), box(2), box(3)])
+    data = json.loads(path.read_text())
+    data["images"] += [image(2, "../b.png"), {"id": 3}]
+    path.write_text(json.dumps(data))
+    with pytest.warns(InvalidAnnotationWarning, match="2 invalid"):
+        dataset = CocoDataset(path)
+    assert [record.object_index for record in dataset.invalid] == [None, None]
+
+
+def test_ids_as_text_and_as_numbers(tmp_path):
+    images = [image(0), image("1", "b.png")]
+    path = write(tmp_path, images, [box("0", category="3"), box(1, category=7)])
+    dataset = CocoDataset(path, on_invalid="raise")
+    assert [dataset.annotations(number)["labels"] for number in (0, 1)] == [["big dog"], ["猫"]]
 
 
 @pytest.mark.parametrize(

@@ -181,13 +181,13 @@ def test_empty_detections_are_background(files):
 
 GOOD = {"image_id": 100, "category_id": 7, "bbox": [10, 10, 50, 40], "score": 0.5}
 BAD = {
-    "nan": ({"score": float("nan")}, "score nan is not in"),
-    "above 1": ({"score": 1.01}, "score 1.01 is not in"),
-    "negative": ({"score": -0.1}, "score -0.1 is not in"),
-    "text": ({"score": "sure"}, "malformed"),
-    "none": ({"score": None}, "malformed"),
+    "nan": ({"score": float("nan")}, "score must be in [0, 1], got nan"),
+    "above 1": ({"score": 1.01}, "score must be in [0, 1], got 1.01"),
+    "negative": ({"score": -0.1}, "score must be in [0, 1], got -0.1"),
+    "text": ({"score": "sure"}, "score must be made of numbers, got 'sure'"),
+    "none": ({"score": None}, "score must be made of numbers, got None"),
     "unknown image": ({"image_id": 5}, "unknown image_id 5"),
-    "unhashable image": ({"image_id": [5]}, "malformed"),
+    "unhashable image": ({"image_id": [5]}, "image_id must be a number or text"),
     "unknown category": ({"category_id": 8}, "unknown category_id 8"),
     "infinite": ({"bbox": [0, 0, float("inf"), 3]}, "not finite"),
     "no area": ({"bbox": [5, 5, 0, 3]}, "no area"),
@@ -200,7 +200,7 @@ BAD = {
 def test_a_bad_prediction_costs_itself(files, change, reason):
     results = [GOOD, GOOD | change, GOOD]
     for on_invalid in ("drop", "clip"):
-        with pytest.warns(InvalidAnnotationWarning, match="1 invalid annotations"):
+        with pytest.warns(InvalidAnnotationWarning, match="1 invalid annotation"):
             dataset = PseudoLabelDataset(results, *files[1:], on_invalid=on_invalid)
         assert len(dataset.annotations(0)["bboxes"]) == 2
         assert [(bad.file, bad.object_index) for bad in dataset.invalid] == [("predictions", 1)]
@@ -283,7 +283,7 @@ def test_detections_that_are_none(files, odd):
         (([],), {}, "annotations must be the COCO JSON file"),
         (({},), {"classes": CLASSES}, "at least one image"),
         (({"a.jpg": sv.Detections.empty()},), {}, "classes must name each class id"),
-        (({"a.jpg": sv.Detections.empty()}, "a.json"), {"classes": CLASSES}, "annotations be None"),
+        (({"a.jpg": sv.Detections.empty()}, "a.json"), {"classes": CLASSES}, "annotations must be None"),
         (({7: sv.Detections.empty()},), {"classes": CLASSES}, "must map the paths of images"),
         (([],), {"min_score": 1.5}, "min_score must be a number in"),
         (([],), {"min_score": float("nan")}, "min_score must be a number in"),
@@ -299,7 +299,7 @@ def test_files_that_are_none(files, tmp_path):
     results, annotations, folder = files
     for name, text, message in (
         ("object.json", "{}", "predictions must be a list"),
-        ("text.json", "hello", "is no JSON"),
+        ("text.json", "hello", "is not JSON"),
     ):
         (tmp_path / name).write_text(text)
         with pytest.raises(DatasetError, match=message):
@@ -308,3 +308,45 @@ def test_files_that_are_none(files, tmp_path):
         PseudoLabelDataset(tmp_path / "none.json", annotations, folder)
     with pytest.raises(DatasetError, match="lists images, categories"):
         PseudoLabelDataset(results, results, folder)
+
+
+# --- Ultralytics' predictions.json --------------------------------------------------------------------------------
+
+
+def ultralytics(files, *, with_names=True):
+    """What Ultralytics' `val(save_json=True)` writes: the stem as image_id, a number where it is one."""
+    names = {entry["id"]: entry["file_name"] for entry in json.loads(files[1].read_bytes())["images"]}
+    results = []
+    for row in json.loads(files[0].read_bytes()):
+        name = names[row["image_id"]]
+        stem = name.rpartition(".")[0]
+        beside = {"file_name": name} if with_names else {}
+        results.append(row | {"image_id": int(stem) if stem.isnumeric() else stem} | beside)
+    return results
+
+
+@pytest.mark.parametrize("with_names", [True, False])
+def test_ultralytics_own_predictions(files, with_names):
+    expected = made("path", files)
+    dataset = PseudoLabelDataset(
+        ultralytics(files, with_names=with_names), *files[1:], min_score=MIN_SCORE, on_invalid="raise"
+    )
+    for index in range(len(expected)):
+        mine, theirs = dataset.annotations(index), expected.annotations(index)
+        assert mine["labels"] == theirs["labels"]
+        np.testing.assert_array_equal(mine["bboxes"], theirs["bboxes"])
+
+
+def test_the_file_that_a_result_names_counts_more_than_its_id(files):
+    """Stems that are numbers, and ids of other images that are the same numbers."""
+    images = [{"id": 2, "file_name": "1.jpg", "width": 99, "height": 99}]
+    images += [{"id": 1, "file_name": "sub/2.jpg", "width": 99, "height": 99}]
+    root = files[0].parent / "numbered"
+    (root / "sub").mkdir(parents=True)
+    for name in ("1.jpg", "sub/2.jpg"):
+        (root / name).write_bytes(b"")
+    (root / "gt.json").write_text(json.dumps({"images": images, "categories": [{"id": 7, "name": "RBC"}]}))
+    row = {"category_id": 7, "bbox": [1, 1, 5, 5], "score": 0.9}
+    results = [row | {"image_id": 2, "file_name": "2.jpg"}]
+    dataset = PseudoLabelDataset(results, root / "gt.json", root, on_invalid="raise")
+    assert [len(dataset.annotations(index)["labels"]) for index in range(2)] == [0, 1]

@@ -105,12 +105,14 @@ def test_an_ordinary_image_is_decoded_once(tmp_path, monkeypatch):
 
 def test_another_size_than_the_annotation_states(tmp_path):
     save(tmp_path / "a.png", picture())
-    with pytest.raises(ImageReadError, match=r"a\.png is 40 px wide and 30 px high, but its annotation says 80 and 60"):
+    with pytest.raises(
+        ImageReadError, match=r"a\.png, which is 40 px wide and 30 px high, but its annotation says 80 and 60"
+    ):
         read_image(tmp_path / "a.png", (60, 80))
 
 
 def test_missing(tmp_path):
-    with pytest.raises(ImageReadError, match=r"a\.png cannot be read: No such file.* Restore the file"):
+    with pytest.raises(ImageReadError, match=r"a\.png, which cannot be read \(No such file.*: restore the file"):
         read_image(tmp_path / "a.png", (30, 40))
     with pytest.raises(OSError, match=r"a\.png"):
         image_size(tmp_path / "a.png")
@@ -119,7 +121,7 @@ def test_missing(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"no image at all", b"BM" + b"\0" * 100])
 def test_not_an_image(tmp_path, content):
     (tmp_path / "a.png").write_bytes(content)
-    with pytest.raises(ImageReadError, match=rf"a\.png \({len(content)} bytes\) is not an image"):
+    with pytest.raises(ImageReadError, match=r"a\.png, which is (not an image|empty)"):
         read_image(tmp_path / "a.png", (30, 40))
     with pytest.raises(ImageReadError, match=r"a\.png"):
         image_size(tmp_path / "a.png")
@@ -131,7 +133,7 @@ def test_cut_short(tmp_path, suffix, lost):
     path = tmp_path / f"a{suffix}"
     save(path, picture(100, 100))
     path.write_bytes(path.read_bytes()[: -lost if suffix == ".jpg" else -lost - 6])
-    with pytest.raises(ImageReadError, match=rf"a\{suffix} is cut short.*again"):
+    with pytest.raises(ImageReadError, match=rf"a\{suffix}, which is cut short"):
         read_image(path, (100, 100))
 
 
@@ -151,7 +153,7 @@ def test_a_header_that_claims_more_pixels_than_opencv_allows(tmp_path):
     data[16:24] = (100_000).to_bytes(4, "big") * 2
     data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
     (tmp_path / "a.png").write_bytes(data)
-    with pytest.raises(ImageReadError, match=r"a\.png .* is not an image that OpenCV can decode"):
+    with pytest.raises(ImageReadError, match=r"a\.png, which has 10,000,000,000 pixels, more than 178,956,970"):
         read_image(tmp_path / "a.png", (100_000, 100_000))
 
 

@@ -48,12 +48,12 @@ def test_preview_of_a_voc_split(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["nowhere"], "path must be a dataset"),
-        (["-n", "0"], "-n must be 1 to 400, got 0"),
-        (["-n", "401"], "-n must be 1 to 400, got 401"),
-        (["--seed", "-1"], "--seed must be at least 0, got -1"),
+        (["nowhere"], "SRC must be a dataset, got"),
+        (["-n", "0"], "-n must be 1 to 100, got 0"),
+        (["-n", "101"], "-n must be 1 to 100, got 101"),
+        (["--seed", "-1"], "--seed must be 0 to 9223372036854775808, got -1"),
         (["--split", "train"], "--split must come with SRC"),
-        (["--alpha", "0"], "alpha must be a positive finite number"),
+        (["--alpha", "0"], "--alpha must be a number above 0, got '0'"),
         (["-o", "missing/page.png"], "make the folder first"),
         (["-o", "page.jpg"], "-o must be a PNG, got page.jpg"),
         (["-o", ""], "-o must be a file, got '.'"),
@@ -142,6 +142,4 @@ def test_what_only_ray_takes_is_refused_without_it(tmp_path, capsys):
     assert main(["generate", source, str(tmp_path / "mixed"), "--address", "auto"]) == 2
     assert "--address must come with --engine ray, got 'auto' alone" in capsys.readouterr().err
     assert main(["generate", source, "s3://bucket/mixed"]) == 2
-    assert (
-        "destination must be a folder, got 's3://bucket/mixed': URLs are for the Ray engine" in capsys.readouterr().err
-    )
+    assert "DST must be a folder, got 's3://bucket/mixed': URLs are for the Ray engine" in capsys.readouterr().err

@@ -1,0 +1,64 @@
+"""`alb-mixup check`: what a dataset holds, and what is wrong with it."""
+
+import argparse
+import json
+import os
+
+from alb_mixup.cli.parser import SOURCE, add_reading
+from alb_mixup.cli.source import open_source
+from alb_mixup.generation.verify import verify
+from alb_mixup.view.report import as_json, report
+from alb_mixup.view.survey import survey
+
+EXAMPLES = """\
+examples:
+  alb-mixup check datasets/dogs
+  alb-mixup check VOC2012 --split train --keep-difficult
+  alb-mixup check annotations/train.json --images photos --pixels
+  alb-mixup check datasets/dogs --json | jq .invalid
+
+keys of --json (new ones may come, none will go or change):
+  path, layout, split         what was opened; layout is coco, yolo or voc
+  splits                      all splits that SRC has
+  clean                       true where the exit code is 0
+  images, boxes               numbers
+  images_without_boxes        number
+  images_without_label_file   list of images, and
+  label_files_without_image   list of label files, below SRC
+  left_out                    objects left out on purpose: number by kind, such as crowd
+  classes                     number of boxes by class
+  weights                     {"lowest", "highest"}; null where there are no boxes
+  box_sides                   number of boxes by side in pixels, the square root of the area
+  image_sizes                 number of images by "WIDTHxHEIGHT"
+  pixels_decoded              true with --pixels
+  invalid                     list of {"file", "object", "reason"}; object is a position in the file, or null
+  unreadable                  list of {"file", "reason"}: images
+  not_as_generated            of a set that `generate` wrote: list of what is not as it was written
+"""
+
+
+def add(command: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    command.add_argument("src", metavar="SRC", help=SOURCE)
+    add_reading(command)
+    command.add_argument(
+        "--pixels", action="store_true", help="decode every image, rather than its header and its end alone"
+    )
+    command.add_argument("--json", action="store_true", help="print the report as JSON, whose keys are below")
+
+
+def run(arguments: argparse.Namespace) -> tuple[str, int]:
+    """Survey SRC.
+
+    Returns:
+        The report, and 0 where SRC is clean, else 1.
+    """
+    found = survey(open_source(arguments), pixels=arguments.pixels, progress=not arguments.quiet)
+    damaged = verify(arguments.src) if os.path.isdir(arguments.src) else []
+    is_clean = found.is_clean and not damaged
+    if arguments.json:
+        text = json.dumps(as_json(found) | {"clean": is_clean, "not_as_generated": damaged}, indent=2)
+    else:
+        lines = [f"not as `generate` wrote it: {len(damaged):,}", *map("  {}".format, damaged)] if damaged else []
+        text = "\n".join([report(found), *lines])
+    return text, 0 if is_clean else 1

@@ -1,0 +1,1 @@
+"""The training study: rows, and the report that is made from them alone."""
