@@ -480,6 +480,8 @@ class Run:
 
     def mixed(self, scene: Scene, node: Node, record: Mapping[str, Any]) -> Scene:
         index, ratio = record["reference_index"], record["ratio"]
+        if scene.lost and not IS_X and (node["min_weight"] or self.case["source"]["kind"] == "recent"):
+            raise AmbiguousError  # 2.0.8 keeps boxes without an area until it looks again
         low, high = node["ratio"] or (0.0, 1.0)
         assert low <= ratio <= high, f"record: ratio {ratio} outside of {node['ratio']}"
         partner = None if index is None else self.partner(node, index, record["seed"])

@@ -12,7 +12,7 @@ from tests.transforms import fuzz
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 
-@pytest.mark.parametrize("start", range(0, 600, 50))
+@pytest.mark.parametrize("start", range(0, 250, 50))
 def test_pipelines_agree_with_the_oracle(start):
     told = {seed: fuzz.check(seed) for seed in range(start, start + 50)}
     assert {seed: found for seed, found in told.items() if found} == {}
