@@ -110,7 +110,7 @@ def draw_case(seed: int) -> Case:
 
 def settle(case: Case) -> None:
     """Leave out what Albumentations itself cannot do, or what the package refuses in words of its own."""
-    others = {node["t"] for node in walk(case["transforms"])} - {"mix", "noop"}
+    others = {node["t"] for node in walk(case["transforms"])} - {"mix"}
     case["more"] = [key for key in case["more"] if key == "bboxes2" or case.get(key[:-1], True)]  # X wants both
     if IS_X and (others or case["source"]["transform"]) and case["masks"]:
         case["masks"] = "array"  # its transforms take no lists of masks
@@ -482,6 +482,9 @@ class Run:
         index, ratio = record["reference_index"], record["ratio"]
         if scene.lost and not IS_X and (node["min_weight"] or self.case["source"]["kind"] == "recent"):
             raise AmbiguousError  # 2.0.8 keeps boxes without an area until it looks again
+        looked = scene.filtered(self.case["min_area"])
+        if self.case["source"]["kind"] == "recent" and looked.boxes != scene.boxes:
+            raise AmbiguousError  # a transform that was not applied may have let Albumentations look, or none was there
         low, high = node["ratio"] or (0.0, 1.0)
         assert low <= ratio <= high, f"record: ratio {ratio} outside of {node['ratio']}"
         partner = None if index is None else self.partner(node, index, record["seed"])
