@@ -17,8 +17,10 @@ from alb_mixup.datasets import (
 )
 from alb_mixup.generation.run import generate
 from alb_mixup.transforms.mixup import MixUp
-from alb_mixup.view.explorer import explore
+from alb_mixup.view.explorer import explore, mix_pair
+from alb_mixup.view.pages import plot_samples
 from alb_mixup.view.plot import plot
+from alb_mixup.view.report import report
 
 __all__ = [
     "CachedDataset",
@@ -33,8 +35,11 @@ __all__ = [
     "__version__",
     "explore",
     "generate",
+    "mix_pair",
     "open_dataset",
     "plot",
+    "plot_samples",
+    "report",
     "sample_dataset",
 ]
 

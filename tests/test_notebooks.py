@@ -20,6 +20,7 @@ NEEDS = {
     "02_train_yolo.ipynb": ["ultralytics"],
     "03_train_detr.ipynb": ["torch", "transformers", "accelerate"],
     "04_bring_your_dataset.ipynb": ["torchvision", "datasets"],
+    "05_which_rule.ipynb": [],
 }
 # What a page must not tell: folders of a machine, warnings, colours of a terminal.
 UNWANTED = re.compile(r"(?<![\w.])/(home|root|tmp|usr|work|Users|var|opt)/|site-packages|[Ww]arning|Traceback|\x1b\[")
@@ -40,6 +41,15 @@ def texts(notebook):
             data = output.get("data", {})
             yield from (str(value) for kind, value in data.items() if kind not in PICTURES)
             yield output.get("text", "")
+
+
+def printed(notebook):
+    """What each cell prints or returns as text, by cell: what a stale notebook still says."""
+    for number, cell in enumerate(notebook.cells):
+        for output in cell.get("outputs", []):
+            text = output.get("text") or output.get("data", {}).get("text/plain")
+            if text and "image/jpeg" not in output.get("data", {}):  # a figure's says its address in memory
+                yield number, text
 
 
 def pictures(notebook):
@@ -98,3 +108,13 @@ def test_notebook_runs(name, tmp_path, monkeypatch):
     check(ran)
     committed = nbformat.read(notebooks.FOLDER / name, as_version=4)
     assert list(outputs(ran)) == list(outputs(committed))
+    assert list(printed(ran)) == list(printed(committed))
+
+
+@pytest.mark.parametrize("name", NEEDS)
+def test_notebooks_import_public_names(name):
+    notebook = nbformat.read(notebooks.FOLDER / name, as_version=4)
+    code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+    modules = re.findall(r"^(?:from|import) (alb_mixup[\w.]*)", code, re.MULTILINE)
+    assert modules
+    assert all(module == "alb_mixup" or module.startswith("alb_mixup.integrations.") for module in modules)

@@ -85,8 +85,11 @@ def test_public_exports_are_pinned():
         "__version__",
         "explore",
         "generate",
+        "mix_pair",
         "open_dataset",
         "plot",
+        "plot_samples",
+        "report",
         "sample_dataset",
     ]
     assert all(hasattr(alb_mixup, name) for name in alb_mixup.__all__)

@@ -68,6 +68,14 @@ class DetectionDataset(Sequence[dict[str, Any]]):
         invalid: Everything invalid that was found, each with `file`, `object_index` (or None) and `reason`.
         left_out: How many objects were left out on purpose, by reason: `{"crowd": 3}`, `{"difficult": 2}`.
         splits: The splits that the source has, as far as it names any.
+
+    Examples:
+        >>> from alb_mixup import sample_dataset
+        >>> dataset = sample_dataset()
+        >>> sorted(dataset.annotations(0))
+        ['bboxes', 'labels', 'mixup_weight']
+        >>> dataset.image_size(0)
+        (480, 640)
     """
 
     bbox_format = "pascal_voc"

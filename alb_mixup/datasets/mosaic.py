@@ -65,6 +65,12 @@ class MosaicDataset(Sequence[dict[str, Any]]):
         IndexError: On access, there is no such sample.
         SampleError: On access, the samples do not fit together, or one has no boxes or label field.
         OSError: On access, a sample cannot be read.
+
+    Examples:
+        >>> from alb_mixup import MosaicDataset, sample_dataset
+        >>> mosaics = MosaicDataset(sample_dataset(), size=(320, 320), seed=0)
+        >>> mosaics[0]["image"].shape
+        (320, 320, 3)
     """
 
     def __init__(

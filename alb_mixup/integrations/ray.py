@@ -32,16 +32,13 @@ from alb_mixup.generation.journal import Journal, encode
 from alb_mixup.generation.mixer import Writer, Written
 from alb_mixup.generation.plan import Plan, read_plan, with_settings
 from alb_mixup.generation.run import carry_out, check_workers
+from alb_mixup.integrations._extras import needs
 
-try:
+with needs("ray"):
     import pyarrow as pa
     import ray
     import ray.data
     from fsspec.core import url_to_fs
-except ImportError as error:
-    raise InstallationError(
-        f'the Ray engine must have ray[data] and fsspec, got "{error}": pip install "alb-mixup[ray]"'
-    ) from error
 
 _BLOCK, _BLOCKS = 16, 10_000  # outputs that a task makes, as long as that makes no more tasks than the driver can hold
 _DONE = f"{WORK}/done"

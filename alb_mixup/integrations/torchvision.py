@@ -1,4 +1,4 @@
-"""torchvision: the losses of its detectors, with the boxes' weights.
+"""The losses of torchvision's detectors, with the boxes' weights.
 
 ```python
 weight_loss(model)  # fasterrcnn_*, maskrcnn_*, keypointrcnn_*, retinanet_*, fcos_*
@@ -67,7 +67,7 @@ def weight_loss(model: Any, rule: str = "interpolate") -> None:
     Warns:
         MissingWeightsWarning: Once, when targets that it is trained with have no weights.
 
-    Example:
+    Examples:
         >>> from torchvision.models.detection import retinanet_resnet50_fpn
         >>> from alb_mixup.integrations.torchvision import weight_loss
         >>> model = retinanet_resnet50_fpn(weights=None, weights_backbone=None, num_classes=4)

@@ -93,7 +93,7 @@ def weight_loss(model: Any, rule: str = "interpolate") -> None:
     Warns:
         MissingWeightsWarning: Once, when labels that it is trained with have no weights.
 
-    Example:
+    Examples:
         >>> from transformers import RTDetrV2Config, RTDetrV2ForObjectDetection
         >>> from alb_mixup.integrations.transformers import weight_loss
         >>> model = RTDetrV2ForObjectDetection(RTDetrV2Config())

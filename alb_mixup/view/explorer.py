@@ -21,7 +21,8 @@ from alb_mixup.functional.geometry import FIT_MODES
 from alb_mixup.transforms.mixup import MixUp
 from alb_mixup.transforms.pipeline import detection_pipeline
 from alb_mixup.view.pages import CAPTION, DPI, LEGEND, MARGIN, Sheet, class_names, plot_samples, reduced, tags_without
-from alb_mixup.view.plot import PALETTE, Scene, read_scene
+from alb_mixup.view.plot import PALETTE
+from alb_mixup.view.scene import Scene, read_scene
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -88,8 +89,7 @@ def mix_pair(
         SampleError: The two do not fit together.
 
     Examples:
-        >>> from alb_mixup import sample_dataset
-        >>> from alb_mixup.view.explorer import mix_pair
+        >>> from alb_mixup import mix_pair, sample_dataset
         >>> dataset = sample_dataset()
         >>> mixed = mix_pair(dataset[0], dataset[1], 0.75)
         >>> len(mixed["bboxes"]) == len(dataset[0]["bboxes"]) + len(dataset[1]["bboxes"])

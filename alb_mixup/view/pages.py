@@ -13,18 +13,16 @@ import numpy as np
 from alb_mixup._support.progress import progress_bar
 from alb_mixup.errors import ArgumentError
 from alb_mixup.view.plot import (
-    Scene,
     alike,
     chip_size,
     chip_style,
     class_color,
     draw,
     draw_tags,
-    file_title,
     font_families,
-    read_scene,
     require_matplotlib,
 )
+from alb_mixup.view.scene import Scene, file_title, read_scene
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -85,6 +83,13 @@ def plot_mixes(
         ArgumentError: `mixes` is empty, or `bbox_format` is unknown.
         SampleError: A sample cannot be drawn.
         InstallationError: `matplotlib` is missing.
+
+    Examples:
+        >>> from alb_mixup import mix_pair, sample_dataset
+        >>> from alb_mixup.view.pages import MixTriple, plot_mixes
+        >>> one, other = sample_dataset()[0], sample_dataset()[1]
+        >>> figure = plot_mixes([MixTriple(one, other, mix_pair(one, other, 0.6), 0.6, "one", "other")])
+        >>> figure.savefig("mixes.png")  # doctest: +SKIP
     """
     require_matplotlib()
     cards = [_card(mix, bbox_format) for mix in mixes]
@@ -123,6 +128,12 @@ def plot_samples(
         ArgumentError: `samples` is empty, `captions` are not as many, or `bbox_format` is unknown.
         SampleError: A sample cannot be drawn.
         InstallationError: `matplotlib` is missing.
+
+    Examples:
+        >>> from alb_mixup import plot_samples, sample_dataset
+        >>> dataset = sample_dataset()
+        >>> figure = plot_samples([dataset[0], dataset[1]], ["one", "another"])
+        >>> figure.savefig("samples.png")  # doctest: +SKIP
     """
     require_matplotlib()
     read = [read_scene(sample, bbox_format) for sample in samples]

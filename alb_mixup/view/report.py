@@ -29,9 +29,11 @@ def report(found: DetectionDataset | Survey) -> str:
     Returns:
         Lines of text. Names from files are made printable; a line that names a fault is never cut.
 
+    Raises:
+        OSError: The dataset's folder cannot be read.
+
     Examples:
-        >>> from alb_mixup import sample_dataset
-        >>> from alb_mixup.view.report import report
+        >>> from alb_mixup import report, sample_dataset
         >>> report(sample_dataset()).splitlines()[0]
         'VocDataset: 14 images (0 without boxes), 215 boxes, 3 classes'
     """

@@ -15,10 +15,9 @@ pytest.importorskip("torchvision")
 
 from alb_mixup.integrations.torch import TorchvisionCollate  # noqa: E402
 from alb_mixup.integrations.torchvision import weight_loss  # noqa: E402
-from tests.integrations.detectors.models import faster_rcnn  # noqa: E402
+from tests.integrations.detectors.models import SIDE, faster_rcnn  # noqa: E402
 
 MIN_SCORE = 0.4
-SIDE = 64
 
 
 def scores_by_file(results, images):

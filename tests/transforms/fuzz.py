@@ -584,7 +584,9 @@ def failure(running: Run, scene: Scene, error: Exception) -> list[str]:
         if told[1] is not None and "SelectiveChannelTransform" in str(error):
             return []
         del LOG[-1]
-        astray = running.follow(scene).astray or bool(running.case["min_area"] and running.case["source"]["transform"])
+        case = running.case
+        astray = running.follow(scene).astray or case["source"]["kind"] == "recent"  # a kept one may be
+        astray |= bool(case["min_area"] and case["source"]["transform"])
         if astray and "positions no longer tell" in str(error):
             return []
     return [f"raised: {type(error).__name__}: {error}"]

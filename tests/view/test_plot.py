@@ -11,7 +11,7 @@ import alb_mixup
 from alb_mixup import plot
 from alb_mixup.datasets.protocols import Sample
 from alb_mixup.errors import ArgumentError, SampleError
-from alb_mixup.view.plot import file_title
+from alb_mixup.view.scene import file_title
 from tests.support import layouts
 
 mpl.use("Agg")

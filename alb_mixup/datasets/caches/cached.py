@@ -50,6 +50,11 @@ class CachedDataset(Sequence[dict[str, Any]]):
     Raises:
         ArgumentError: An argument breaks its constraint.
         SampleError: On access, a sample is not a dict with an array as `image`.
+
+    Examples:
+        >>> from alb_mixup import CachedDataset, MixUp, sample_dataset
+        >>> cached = CachedDataset(sample_dataset(), max_bytes=100_000_000)
+        >>> mixup = MixUp(cached, p=0.5)
     """
 
     is_cache = True  # of `dataset`, whose samples have the same positions

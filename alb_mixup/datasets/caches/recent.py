@@ -36,6 +36,16 @@ class RecentSamples:
 
     Raises:
         ArgumentError: `capacity` is not a whole number of at least 1.
+
+    Examples:
+        >>> import albumentations as A
+        >>> from alb_mixup import MixUp, RecentSamples, sample_dataset
+        >>> dataset = sample_dataset()
+        >>> params = A.BboxParams(dataset.bbox_format, label_fields=["labels", "mixup_weight"])
+        >>> pipeline = A.Compose([MixUp(RecentSamples(capacity=20), p=1.0)], bbox_params=params)
+        >>> first, second = pipeline(**dataset[0]), pipeline(**dataset[1])  # there is nothing to mix the first with
+        >>> len(second["bboxes"]) == len(dataset[0]["bboxes"]) + len(dataset[1]["bboxes"])
+        True
     """
 
     def __init__(self, capacity: int = 20) -> None:

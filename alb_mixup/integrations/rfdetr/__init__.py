@@ -1,4 +1,4 @@
-"""rfdetr: RF-DETR's own training with a pipeline and the boxes' weights.
+"""RF-DETR by its own package, rfdetr: its training with a pipeline and the boxes' weights.
 
 ```python
 model = RFDETRNano()
@@ -60,7 +60,7 @@ def train(
             reference has classes that the training set has not.
         SampleError: While training, what the pipeline returns does not fit.
 
-    Example:
+    Examples:
         >>> import albumentations as A
         >>> from rfdetr import RFDETRNano
         >>> from alb_mixup import MixUp, open_dataset
@@ -81,7 +81,7 @@ def train(
 
 
 class _MixUpModelModule(RFDETRModelModule):  # type: ignore[misc, unused-ignore]
-    """rfdetr's model and criterion, with weights in it, which tells the schedule the epoch."""
+    """A model and criterion of rfdetr, with weights in it, which tells the schedule the epoch."""
 
     def __init__(self, rule: str, schedule: MixUpSchedule | None, model_config: Any, train_config: Any) -> None:
         super().__init__(model_config, train_config)

@@ -1,4 +1,4 @@
-"""rfdetr's criterion, with the weights of targets."""
+"""The criterion of rfdetr, with the weights of targets."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -34,7 +34,7 @@ def weight_loss(module: Any, rule: str = "interpolate") -> None:
     Warns:
         MissingWeightsWarning: Once, when targets that it is trained with have no weights.
 
-    Example:
+    Examples:
         >>> from alb_mixup.integrations.rfdetr import MixUpDataModule, weight_loss
         >>> module = RFDETRModelModule(model_config, train_config)  # doctest: +SKIP
         >>> weight_loss(module)  # doctest: +SKIP

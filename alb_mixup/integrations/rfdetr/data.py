@@ -1,4 +1,4 @@
-"""rfdetr's data, with a pipeline before its own transforms."""
+"""The data of rfdetr, with a pipeline before its own transforms."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,13 +20,13 @@ from alb_mixup.transforms.mixup import MixUp
 
 
 class MixUpDataModule(RFDETRDataModule):  # type: ignore[misc, unused-ignore]
-    """rfdetr's data, its training set through a pipeline.
+    """The data of rfdetr, its training set through a pipeline.
 
     Args:
         pipeline: As for `train`.
         schedule: MixUp's probability by epoch, or None.
-        model_config: rfdetr's.
-        train_config: rfdetr's.
+        model_config: What `RFDETRDataModule` takes.
+        train_config: What `RFDETRDataModule` takes.
     """
 
     def __init__(self, pipeline: Any, schedule: MixUpSchedule | None, model_config: Any, train_config: Any) -> None:
@@ -59,13 +59,13 @@ class MixUpDataModule(RFDETRDataModule):  # type: ignore[misc, unused-ignore]
 
 
 class _Mixed:
-    """rfdetr's transforms of a sample, behind a pipeline.
+    """The transforms of rfdetr for a sample, behind a pipeline.
 
     Args:
         pipeline: `A.Compose`.
         schedule: MixUp's probability by epoch, or None.
         names: Class names by label.
-        transforms: rfdetr's, of an image and a target, or None.
+        transforms: Those of rfdetr, of an image and a target, or None.
     """
 
     def __init__(

@@ -89,7 +89,7 @@ class TorchvisionCollate(_Collate):
         ArgumentError: An argument breaks its constraint.
         SampleError: On a call, a label is unknown, or labels, weights or masks are not one for each box.
 
-    Example:
+    Examples:
         >>> from alb_mixup import sample_dataset
         >>> from alb_mixup.integrations.torch import TorchvisionCollate
         >>> dataset = sample_dataset()
@@ -147,7 +147,7 @@ class TransformersCollate(_Collate):
         SampleError: On a call, a label is unknown, or labels, weights or masks are not one for each box; or there are
             masks, and a processor, which would not take them.
 
-    Example:
+    Examples:
         >>> from transformers import RTDetrImageProcessor
         >>> from alb_mixup import sample_dataset
         >>> from alb_mixup.integrations.torch import TransformersCollate

@@ -40,7 +40,7 @@ class TransformedDataset(Dataset):  # type: ignore[misc, unused-ignore]
         ArgumentError: The dataset says (`bbox_format`) that its boxes are in another format than the pipeline reads;
             on access, where one sample of it says so.
 
-    Example:
+    Examples:
         >>> import albumentations as A
         >>> from alb_mixup import MixUp, sample_dataset
         >>> from alb_mixup.integrations.torch import TransformedDataset

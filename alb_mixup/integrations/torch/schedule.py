@@ -52,7 +52,7 @@ class MixUpSchedule:
         """Set the epoch for all processes, before the loader is iterated over.
 
         Raises:
-            ArgumentError: It is no whole number of at least 0.
+            ArgumentError: It is not a whole number of at least 0.
         """
         self._epoch.fill_(checks.whole_number("epoch", epoch))
 
@@ -77,7 +77,7 @@ class MixUpSchedule:
         """Go on at the epoch of a checkpoint.
 
         Raises:
-            ArgumentError: Its epoch is no whole number of at least 0.
+            ArgumentError: Its epoch is not a whole number of at least 0.
         """
         self.set_epoch(state["epoch"])
 
@@ -94,7 +94,9 @@ def _set_probability(transform: Any, p: float) -> bool:
     children = getattr(transform, "transforms", ())
     having = [child for child in children if _set_probability(child, p)]
     if type(transform).__name__ == "OneOrOther" and any(isinstance(child, MixUp) for child in children):
-        raise ArgumentError("MixUp must not be in A.OneOrOther, which ignores its p: take A.OneOf for MixUpSchedule")
+        raise ArgumentError(
+            "MixUp must not be in A.OneOrOther for MixUpSchedule, got one there, where p is ignored: take A.OneOf"
+        )
     if having and hasattr(transform, "transforms_ps"):  # A.OneOf chooses by shares that it took from its children's p
         total = sum(child.p for child in children)
         transform.transforms_ps = [child.p / total for child in children] if total else []

@@ -14,12 +14,13 @@ from torch.utils.data import get_worker_info
 from ultralytics.utils.instance import Instances
 from ultralytics.utils.ops import xywhr2xyxyxyxy, xyxyxyxy2xywhr
 
-from alb_mixup import MixUp, _backend
+from alb_mixup import _backend
 from alb_mixup._support.memory import keep_freed_memory
 from alb_mixup.errors import SampleError
 from alb_mixup.functional.boxes import from_xyxy, to_xyxy
 from alb_mixup.integrations.torch import MixUpSchedule
 from alb_mixup.integrations.ultralytics.masks import INDEX_FIELD, drawn, of_boxes
+from alb_mixup.transforms.mixup import MixUp
 
 
 class Augmentation:
