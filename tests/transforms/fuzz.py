@@ -483,7 +483,7 @@ class Run:
         if scene.lost and not IS_X and (node["min_weight"] or self.case["source"]["kind"] == "recent"):
             raise AmbiguousError  # 2.0.8 keeps boxes without an area until it looks again
         looked = scene.filtered(self.case["min_area"])
-        if self.case["source"]["kind"] == "recent" and looked.boxes != scene.boxes:
+        if looked.boxes != scene.boxes:
             raise AmbiguousError  # a transform that was not applied may have let Albumentations look, or none was there
         low, high = node["ratio"] or (0.0, 1.0)
         assert low <= ratio <= high, f"record: ratio {ratio} outside of {node['ratio']}"
