@@ -2,6 +2,7 @@
 
 import ast
 import re
+from importlib.util import find_spec
 from itertools import takewhile
 
 import pytest
@@ -30,6 +31,10 @@ def test_all_blocks_run(path, folder):
     run_blocks(path, [block for block in blocks(path) if block.run])
 
 
+def framework_of(module):
+    return module.removeprefix("alb_mixup.integrations.").split(".")[0]
+
+
 SHOWN = [path for path in PAGES if any(not block.run for block in blocks(path))]
 
 
@@ -37,10 +42,7 @@ SHOWN = [path for path in PAGES if any(not block.run for block in blocks(path))]
 def test_imports_of_blocks_that_are_only_shown_run(path):
     parsed = [ast.parse(block.code) for block in blocks(path) if not block.run]
     imports = [node for tree in parsed for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
-    for module in [ast.unparse(node).split()[1] for node in imports]:
-        framework = module.removeprefix("alb_mixup.integrations.").split(".")[0]
-        if framework != "alb_mixup":
-            pytest.importorskip(framework)
+    imports = [node for node in imports if find_spec(framework_of(ast.unparse(node).split()[1]))]  # in some environment
     exec(compile(ast.Module(imports, type_ignores=[]), path.name, "exec"), {})
 
 
