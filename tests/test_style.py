@@ -84,8 +84,9 @@ def test_docstrings_are_google_style_with_capitals(place, text):
             section = None
         elif section in {"Args", "Attributes", "Raises"}:
             entry = re.match(r" {4}(?! )([\w*, ]+)(?: \([^)]*\))?: (.)", line)
-            assert entry is None or not entry[2].islower(), f"{place}: {line.strip()!r} begins with a capital"
-    assert text[0].isupper() or not text[0].isalpha(), f"{place}: a summary begins with a capital"
+            assert entry is None or not "a" <= entry[2] <= "z", f"{place}: {line.strip()!r} begins with a capital"
+    written_small = text.startswith(("rfdetr", "torchvision", "transformers"))  # by their own people
+    assert text[0].isupper() or not text[0].isalpha() or written_small, f"{place}: a summary begins with a capital"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(PACKAGE).as_posix())

@@ -27,6 +27,17 @@ def known_labels(processor: Any, name: str) -> Mapping[str, Any]:
     return known
 
 
+def keep_strings_whole(known: Mapping[str, Any]) -> None:
+    """Let arrays of strings be as wide as the primary's labels: 2.0.8 cuts them to the width of its first call's.
+
+    Args:
+        known: What `known_labels` returned.
+    """
+    for labels in known.values():
+        if labels.dtype is not None and labels.dtype.kind in "US":
+            labels.dtype = np.result_type(labels.dtype, np.asarray(list(labels.encoder.classes_)).dtype)
+
+
 def known_codes(known: Any, values: Any) -> Array | list[Any] | None:
     """Encode a reference's labels where nothing can be wrong with them, as is usual; others are for `encode_labels`.
 

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 import cv2
 
 from alb_mixup._support import interrupt
-from alb_mixup._version import __version__
 from alb_mixup.cli import check, generate, preview
 from alb_mixup.cli.parser import EXIT_CODES, Parser
 from alb_mixup.cli.terminal import PIPE_CLOSED, OutputClosed, complain, say
 from alb_mixup.cli.words import in_shell_words
 from alb_mixup.errors import AlbMixUpError, AlbMixUpWarning, ImageReadError
+from alb_mixup.generation.plan import VERSIONS
 
 _EXAMPLES = """\
 examples:
@@ -86,7 +86,7 @@ def _run(given: list[str]) -> int:
 def _parse(given: list[str]) -> argparse.Namespace:
     """Read the options, and as `run` what carries their command out."""
     parser = Parser(prog="alb-mixup", description="MixUp for object detection.", epilog=f"{_EXAMPLES}\n{EXIT_CODES}")
-    parser.add_argument("--version", action="version", version=f"alb-mixup {__version__}")
+    parser.add_argument("--version", action="version", version=f"alb-mixup {VERSIONS['alb_mixup']}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
     added = {}
     for name, does, command in (

@@ -10,8 +10,7 @@ from alb_mixup._support import checks
 from alb_mixup.cli.parser import SOURCE, add_mixing, add_reading, real, whole
 from alb_mixup.cli.source import open_source, tell_of_invalid
 from alb_mixup.errors import ArgumentError
-from alb_mixup.generation.layouts import LAYOUTS
-from alb_mixup.generation.plan import IMAGE_FORMATS
+from alb_mixup.generation.plan import CHOICES
 from alb_mixup.generation.run import generate
 
 EXAMPLES = """\
@@ -33,7 +32,9 @@ def add(command: argparse.ArgumentParser) -> None:
         help="new or empty folder, or one that the same command has begun; for Ray also a URL, such as s3://",
     )
     add_reading(command)
-    command.add_argument("--format", default="coco", choices=LAYOUTS, help="layout of DST (default: coco)")
+    command.add_argument(
+        "--format", default="coco", choices=CHOICES["output_format"], help="layout of DST (default: coco)"
+    )
     command.add_argument(
         "--multiplier", type=whole(1, 10**6), default=1, metavar="K", help="mixes of each image (default: 1)"
     )
@@ -46,7 +47,7 @@ def add(command: argparse.ArgumentParser) -> None:
         help="processes of this machine, or of a Ray cluster (default: local)",
     )
     command.add_argument("--address", help="of the Ray cluster, such as auto (default: Ray is started here)")
-    command.add_argument("--image-format", default="jpg", choices=IMAGE_FORMATS, help="default: jpg")
+    command.add_argument("--image-format", default="jpg", choices=CHOICES["image_format"], help="default: jpg")
     command.add_argument(
         "--quality", type=whole(0, 100), default=95, metavar="Q", help="of JPEG, 0 to 100 (default: 95)"
     )

@@ -11,8 +11,7 @@ from typing import Any, NoReturn, get_args
 from alb_mixup.cli.terminal import complain, say
 from alb_mixup.datasets.annotations.validate import OnInvalid
 from alb_mixup.errors import ArgumentError
-from alb_mixup.functional.geometry import FIT_MODES
-from alb_mixup.generation.plan import ON_UNREADABLE
+from alb_mixup.generation.plan import CHOICES, ON_UNREADABLE
 
 EXIT_CODES = """\
 exit codes:
@@ -106,7 +105,7 @@ def add_mixing(command: argparse.ArgumentParser) -> None:
     mixing.add_argument(
         "--ratio-range", type=real(0, 1), nargs=2, metavar=("LOW", "HIGH"), help="uniform ratio in it, instead of Beta"
     )
-    mixing.add_argument("--fit-mode", default="contain", choices=FIT_MODES, help="default: contain")
+    mixing.add_argument("--fit-mode", default="contain", choices=CHOICES["fit_mode"], help="default: contain")
     mixing.add_argument(
         "--seed", type=whole(0, 2**63), default=0, metavar="S", help="another seed, other pairs (default: 0)"
     )

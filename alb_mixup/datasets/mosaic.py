@@ -237,7 +237,9 @@ class MosaicDataset(Sequence[dict[str, Any]]):
             if all(isinstance(column, np.ndarray) for column in columns):
                 found[field] = np.concatenate(columns)[rows]
             else:
-                values = [value for column in columns for value in column]
+                # Python's own numbers: 2.0.8 takes NumPy's in a list for categories, and cuts their fractions
+                plain = [column.tolist() if isinstance(column, np.ndarray) else column for column in columns]
+                values = [value for column in plain for value in column]
                 found[field] = [values[row] for row in rows]
         return found
 

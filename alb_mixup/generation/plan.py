@@ -18,7 +18,8 @@ from alb_mixup.errors import ArgumentError
 from alb_mixup.functional.geometry import FIT_MODES
 from alb_mixup.generation.layouts import LAYOUTS, Layout
 
-IMAGE_FORMATS = ("jpg", "png")
+CHOICES = {"output_format": tuple(LAYOUTS), "image_format": ("jpg", "png"), "fit_mode": FIT_MODES}
+VERSIONS = {"alb_mixup": __version__, "backend": _backend.VERSION, "opencv": cv2.__version__}
 FAINT = 0.1  # share of the pixels below which an object can hardly be seen
 ON_UNREADABLE = ("stop", "skip")
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -74,9 +75,8 @@ class Plan:
                 "dataset must be a CocoDataset, YoloDataset or VocDataset with at least one image, got "
                 f"{self.dataset!r}: open_dataset(path) opens any of them"
             )
-        checks.choice("output_format", self.output_format, tuple(LAYOUTS))
-        checks.choice("image_format", self.image_format, IMAGE_FORMATS)
-        checks.choice("fit_mode", self.fit_mode, FIT_MODES)
+        for name, allowed in CHOICES.items():
+            checks.choice(name, getattr(self, name), allowed)
         checks.choice("on_unreadable", self.on_unreadable, ON_UNREADABLE)
         checks.beta_parameters(self.alpha)
         checks.ratio_range(self.ratio_range)
@@ -127,8 +127,7 @@ class Plan:
         """
         apart = {"dataset", "on_unreadable"}
         settings = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in apart}
-        versions = {"alb_mixup": __version__, "backend": _backend.VERSION, "opencv": cv2.__version__}
-        described = {"dataset": self.dataset.fingerprint(), **settings, **versions}
+        described = {"dataset": self.dataset.fingerprint(), **settings, **VERSIONS}
         bounds = checks.ratio_range(self.ratio_range)
         return described | {
             "alpha": list(checks.beta_parameters(self.alpha)),

@@ -76,6 +76,7 @@ class RowTarget(NamedTuple):
                 labels are not what Albumentations returns as they were.
         """
         known = _backend.known_labels(processor, key)
+        _backend.keep_strings_whole(known)
         if self.weight is not None:
             _backend.check_weights(known.get(self.weight), self.weight)
         given = partner.get(key)
@@ -144,7 +145,7 @@ class RowTarget(NamedTuple):
         columns[:width] = coordinates.T
         numbered = np.concatenate((columns, np.arange(count, dtype=np.float32)[None])).T  # which rows are left
         try:
-            rows = _backend.to_internal(processor, numbered, partner.hw, partner.bbox_format)
+            rows = _backend.to_internal(processor, numbered, partner.hw, box_format)
         except ValueError as error:
             said = "" if box_format is None else (
                 f"; they were read as {box_format!r}, "

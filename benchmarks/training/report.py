@@ -90,8 +90,8 @@ def report(rows):
             (f"{epochs} epochs, the length of this set", epochs, SUBSETS),
             (f"{SHORT} epochs, subsets {SHORT_SUBSETS[0]} to {SHORT_SUBSETS[-1]}", SHORT, SHORT_SUBSETS),
         ):
-            if length:
-                lines += section(title, [row for row in rows if of(row, dataset, length)], subsets, dataset)
+            of_length = [row for row in rows if length and of(row, dataset, length)]
+            lines += section(title, of_length, subsets, dataset) if of_length else []
     return lines
 
 

@@ -179,6 +179,7 @@ def test_names_from_files_never_act_on_the_terminal(tmp_path, capsys):
     assert all(char == "\n" or char.isprintable() for char in text)
     assert r"\x1b[31mred" in text
     assert r"\x1b[31m0.png" in text
+    assert r"two\nlines" in text
     found = json.loads(check(capsys, root, "--json")[1])
     assert set(found["classes"]) <= {*names, *map(str.strip, names)}
 

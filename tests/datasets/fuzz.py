@@ -11,7 +11,6 @@ import json
 import os
 import random
 import re
-import resource
 import selectors
 import shutil
 import subprocess
@@ -192,6 +191,8 @@ def _outside(root, opened):
 
 def work(first, count, folder):
     """Read files `first` to `first + count`, one line on stdout before each, and one more for each failure."""
+    import resource  # noqa: PLC0415  (POSIX only)
+
     opened: list[str] = []
 
     def watch(event, arguments):
@@ -239,7 +240,7 @@ def work(first, count, folder):
 
 def _virtual():
     pages = int(Path("/proc/self/statm").read_text().split()[0]) if sys.platform == "linux" else 2**20
-    return pages * resource.getpagesize()
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 # ---------------------------------------------------------------- watching

@@ -8,7 +8,7 @@ import pytest
 
 from alb_mixup.datasets.protocols import Sample
 from alb_mixup.errors import ArgumentError
-from alb_mixup.view.pages import MixTriple, plot_mixes, plot_samples
+from alb_mixup.view.pages import MixTriple, Sheet, plot_mixes, plot_samples
 from alb_mixup.view.plot import class_color
 from tests.view.test_plot import sample
 
@@ -103,6 +103,17 @@ def test_a_name_is_on_the_tag_where_its_colour_is_anothers_too(count, monkeypatc
     assert tagged <= untold
     if untold:
         assert tagged
+
+
+@pytest.mark.parametrize("count", [3, 8, 9, 20])
+def test_a_legend_says_which_classes_its_colours_do_not_tell(count, monkeypatch):
+    monkeypatch.setattr("alb_mixup.view.plot._colors", {})
+    names = [f"class {number:02d}" for number in range(count)]
+    untold = Sheet(60, 5).write_legend(names, top=0.1)
+    assert len({class_color(name) for name in names if name not in untold}) == count - len(untold)
+    assert bool(untold) == (count > 8)
+    assert {class_color(name) for name in untold}.isdisjoint(class_color(name) for name in names if name not in untold)
+    assert Sheet(2, 5).write_legend(names[:8], top=0.1) == set(names[:8]) - {"class 00"}
 
 
 def test_dashes_and_weights_reach_the_page():

@@ -41,7 +41,7 @@ class WeightedRTDETRLoss(RTDETRDetectionLoss):  # type: ignore[misc, unused-igno
         rule: "interpolate" or "scale".
 
     Attributes:
-        weights: float32 (N,), one for each row of the batch, in its order; None: all 1.
+        weights: One for each row, float32 (N,), of the batch, in its order; None: all 1.
 
     Raises:
         ArgumentError: `rule` is another one; on a call, `weights` are not one for each box.
