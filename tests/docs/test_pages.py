@@ -7,7 +7,6 @@ from itertools import takewhile
 
 import pytest
 
-from tests.docs.conftest import prepare
 from tests.support import ROOT
 from tests.support.pages import PAGES, blocks, run_blocks
 
@@ -26,8 +25,8 @@ def test_blocks_up_to_the_first_that_needs_a_framework_run(path, folder):
 
 
 @pytest.mark.parametrize("path", FRAMED, ids=name)
-def test_all_blocks_run(path, folder):
-    prepare(folder, {framework for block in blocks(path) for framework in block.frameworks})
+def test_all_blocks_run(path, prepare):
+    prepare({framework for block in blocks(path) for framework in block.frameworks})
     run_blocks(path, [block for block in blocks(path) if block.run])
 
 
