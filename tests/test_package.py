@@ -165,30 +165,6 @@ def test_import_needs_no_matplotlib_and_no_framework():
     assert not set(ast.literal_eval(done.stdout)) & (FRAMEWORKS | {"matplotlib", "ipywidgets", "IPython"})
 
 
-def readme_blocks() -> list[str]:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    return [block.split("```")[0] for block in text.split("```python\n")[1:]]
-
-
-def test_readme_code_runs():
-    blocks = readme_blocks()
-    assert len(blocks) >= 3
-    scope: dict[str, object] = {}
-    for block in blocks:
-        exec(compile(block, "README.md", "exec"), scope)
-    out, dataset = scope["out"], scope["dataset"]
-    assert len(out["bboxes"]) == len(out["labels"]) == len(out["mixup_weight"])
-    assert len(out["bboxes"]) > len(dataset[0]["bboxes"])
-    adapted = scope["Adapted"]([(dataset[0]["image"], [{"bbox": [1, 2, 30, 40], "category_id": 7}])])
-    assert adapted[0]["labels"] == [7]
-
-
-def test_readme_shows_a_picture_that_exists():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    picture = text.split("](docs/")[1].split(")")[0]
-    assert (ROOT / "docs" / picture).stat().st_size > 10_000
-
-
 def test_docstring_example_runs():
     # Not `testmod`, which passes over what says another module's name, as public names do.
     [test] = doctest.DocTestFinder(recurse=False).find(alb_mixup.MixUp, "MixUp", module=False, globs={})

@@ -1,7 +1,6 @@
 """A folder with data, for the code of the pages."""
 
 import importlib
-import os
 import shutil
 
 import pytest
@@ -24,12 +23,24 @@ def folder(data, tmp_path, monkeypatch):
     return tmp_path
 
 
-def prepare(folder, frameworks):
+@pytest.fixture
+def prepare(folder, monkeypatch):
     """Skip where a framework is missing; make it quiet, offline and small where it is there."""
-    os.environ |= {"YOLO_CONFIG_DIR": str(folder), "YOLO_OFFLINE": "true", "YOLO_VERBOSE": "false"}
-    found = {framework: pytest.importorskip(framework) for framework in frameworks}
-    if "datasets" in found:
-        add_hugging_face(folder)
-    if "transformers" in found:
-        models = importlib.import_module("tests.integrations.detectors.models")
-        found["transformers"].AutoModelForObjectDetection.from_pretrained = lambda *_, **__: models.rt_detr_v2()
+
+    def ready(frameworks):
+        found = {framework: pytest.importorskip(framework) for framework in frameworks}
+        for name, value in {"YOLO_CONFIG_DIR": str(folder), "YOLO_OFFLINE": "true", "YOLO_VERBOSE": "false"}.items():
+            monkeypatch.setenv(name, value)
+        if "datasets" in found:
+            add_hugging_face(folder)
+        if "transformers" in found:
+            models = importlib.import_module("tests.integrations.detectors.models")
+            small = found["transformers"].RTDetrImageProcessor(size={"height": 64, "width": 64})
+            for auto, made in (
+                ("AutoImageProcessor", lambda: small),
+                ("AutoModelForObjectDetection", models.rt_detr_v2),
+            ):
+                loading = getattr(found["transformers"], auto)
+                monkeypatch.setattr(loading, "from_pretrained", lambda *_, made=made, **__: made())
+
+    return ready

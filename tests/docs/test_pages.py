@@ -2,11 +2,11 @@
 
 import ast
 import re
+from importlib.util import find_spec
 from itertools import takewhile
 
 import pytest
 
-from tests.docs.conftest import prepare
 from tests.support import ROOT
 from tests.support.pages import PAGES, blocks, run_blocks
 
@@ -25,9 +25,24 @@ def test_blocks_up_to_the_first_that_needs_a_framework_run(path, folder):
 
 
 @pytest.mark.parametrize("path", FRAMED, ids=name)
-def test_all_blocks_run(path, folder):
-    prepare(folder, {framework for block in blocks(path) for framework in block.frameworks})
+def test_all_blocks_run(path, prepare):
+    prepare({framework for block in blocks(path) for framework in block.frameworks})
     run_blocks(path, [block for block in blocks(path) if block.run])
+
+
+def framework_of(module):
+    return module.removeprefix("alb_mixup.integrations.").split(".")[0]
+
+
+SHOWN = [path for path in PAGES if any(not block.run for block in blocks(path))]
+
+
+@pytest.mark.parametrize("path", SHOWN, ids=name)
+def test_imports_of_blocks_that_are_only_shown_run(path):
+    parsed = [ast.parse(block.code) for block in blocks(path) if not block.run]
+    imports = [node for tree in parsed for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    imports = [node for node in imports if find_spec(framework_of(ast.unparse(node).split()[1]))]  # in some environment
+    exec(compile(ast.Module(imports, type_ignores=[]), path.name, "exec"), {})
 
 
 @pytest.mark.parametrize("path", PAGES, ids=name)
@@ -50,10 +65,14 @@ def test_links_within_the_repository_lead_somewhere(path):
             assert anchor in [re.sub(r"[^\w -]", "", text).lower().replace(" ", "-") for text in headings], target
 
 
-def test_readme_is_short_and_links_nowhere_that_an_index_page_has_not():
+def test_readme_is_short_runs_and_links_nowhere_that_an_index_page_has_not():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert len(text.split()) <= 900
     assert not LINK.findall(text)
+    scope = run_blocks(ROOT / "README.md", [block for block in blocks(ROOT / "README.md") if block.run])
+    out = scope["out"]
+    assert out["labels"] == ["cat", "dog"]
+    assert sum(out["mixup_weight"]) == pytest.approx(1)
     for command in ('pip install ".[cli]" && alb-mixup preview', 'pip install ".[test]" && pytest', "git clone"):
         assert command in text
     for file in re.findall(r"`((?:docs/|benchmarks/)?\w+\.md)`", text):

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from alb_mixup import open_dataset
-from tests.docs.conftest import prepare
 from tests.support import ROOT
 from tests.support.pages import blocks, run_blocks
 
@@ -74,10 +73,10 @@ TASKS = {
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_a_task_is_done_by_its_page(task, folder):
+def test_a_task_is_done_by_its_page(task, prepare):
     name, look = TASKS[task]
     path = ROOT / "docs" / name
     found = [block for block in blocks(path) if block.run]
     chosen = found[: [block.task for block in found].index(task) + 1]
-    prepare(folder, {framework for block in chosen for framework in block.frameworks})
+    prepare({framework for block in chosen for framework in block.frameworks})
     look(run_blocks(path, chosen))

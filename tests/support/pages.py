@@ -23,10 +23,8 @@ SHORTER = {
     "EPOCHS - 10": "EPOCHS",
     "EPOCHS = 100": "EPOCHS = 1",
     "EPOCHS = 10\n": "EPOCHS = 1\n",
-    "AutoImageProcessor.from_pretrained(NAME)": (
-        "__import__('transformers').RTDetrImageProcessor(size={'height': 64, 'width': 64})"
-    ),
     'TrainingArguments("out", ': 'TrainingArguments("out", use_cpu=True, report_to="none", ',
+    "imgsz=SIZE": "imgsz=SIZE, project=__import__('os').path.abspath('runs')",  # where the test looks
     "max_bytes=4 * 1024**3": "max_bytes=10**8",
 }
 
