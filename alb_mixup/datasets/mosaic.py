@@ -149,7 +149,9 @@ class MosaicDataset(Sequence[dict[str, Any]]):
         try:
             made = _backend.run_nested(self._pipeline, {**items[0], "mosaic_metadata": items[1:]}, seeds[0])
         except ValueError as error:
-            raise SampleError(f"dataset{indices} must fit into one A.Mosaic, got {error}: mend the samples") from error
+            raise SampleError(
+                f"dataset{indices} must fit into one A.Mosaic, which refuses them, got {error}: mend the samples"
+            ) from error
         image = made["image"].reshape(*self.size, *parts[0]["image"].shape[2:])
         return Sample({"image": image, **self._rows(np.asarray(made["bboxes"]), parts)}, self.bbox_format)
 

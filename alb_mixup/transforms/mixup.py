@@ -117,8 +117,8 @@ class MixUp(_backend.MixTransform):
 
     Note:
         `images` are mixed frame by frame with a partner's clip of the same length, or all with a partner's image;
-        the masks of a clip are those of its frames. `mask` is that of the image with the larger share. `masks`,
-        `bboxes` and `keypoints` are those of both images, the primary's first. Additional targets of these kinds are
+        as many masks as the clip has frames are those of its frames. `mask` is that of the image with the larger share.
+        `masks`, `bboxes` and `keypoints` are those of both images, the primary's first. Additional targets of these kinds are
         mixed with the partner's value of the same key. Keypoints of a resized partner lie where the installed
         Albumentations' own resizing puts them. Oriented boxes cannot be stretched.
 
@@ -277,7 +277,7 @@ class MixUp(_backend.MixTransform):
             if rows.target.index_columns or kept[0] is not None or kept[1] is not None or (own and points):
                 masks = None
                 if own and self._masks_are_of_boxes(primary):
-                    masks = len(primary.data["masks"]), len(mix.partner.get("masks"))
+                    masks = len(primary.data["masks"]), len(mix.partner.several("masks"))
                 found = number_boxes(rows, kept, list(points.values()) if own else [], masks, mix.partner.where)
                 found.renumber_boxes(boxes.rows, kept[0], rows)
                 numberings = found if own else numberings
@@ -291,8 +291,12 @@ class MixUp(_backend.MixTransform):
         return mixed, numberings
 
     def _masks_are_of_boxes(self, primary: Primary) -> bool:
-        """Tell whether there are instance masks: in a clip, masks are those of its frames."""
-        return "masks" in primary.kinds and not primary.keys("images")
+        """Tell whether there are masks that may belong to boxes."""
+        return "masks" in primary.kinds and self._are_of_instances("masks", primary)
+
+    def _are_of_instances(self, key: str, primary: Primary) -> bool:
+        """Tell whether masks are those of instances: as many masks as a clip has frames are those of its frames."""
+        return all(len(primary.data[clip]) != len(primary.data[key]) for clip in primary.keys("images"))
 
     def _own_rows(self, key: str, primary: Primary) -> tuple[RowTarget, Any, Array]:
         """Return what the pipeline says of boxes or points, its processor of them, and the primary's rows."""
@@ -320,13 +324,7 @@ class MixUp(_backend.MixTransform):
 
     def _mix_pixels(self, key: str, primary: Primary, mix: _Mix, numberings: Numberings | None) -> Any:
         kind, value, partner = primary.kinds[key], primary.data[key], mix.partner
-        clips = primary.keys("images")
-        if kind == "masks" and clips:  # those of the frames
-            if len(value) != len(primary.data[clips[0]]):
-                raise SampleError(
-                    f"{key} of a clip must be one for each of its {len(primary.data[clips[0]])} frames, got "
-                    f"{len(value)}: give instance masks with images, not with clips"
-                )
+        if kind == "masks" and not self._are_of_instances(key, primary):
             theirs = partner.frames(key, "mask", value, blendable=False)
             self._check_fill("fill_mask", self.fill_mask, theirs, value)
             pairs = zip(value, theirs, strict=True)

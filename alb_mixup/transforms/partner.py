@@ -41,7 +41,7 @@ class Partner:
                 "dataset in one whose __getitem__ returns {'image': ..., 'bboxes': ..., and the label fields}"
             )
         self._sample = _backend.without_tensors(sample, where)
-        self._hw = hw
+        self._hw = None if hw is None else (hw[0], hw[1])  # a dataset of the user's may say it as a list
 
     @property
     def hw(self) -> tuple[int, int]:
@@ -74,6 +74,20 @@ class Partner:
             raise SampleError(
                 f"{self.where} must have every target of the primary, got no {key!r}: add it (an empty one where there "
                 f"is nothing), or leave {key!r} out of the call; it has {self.keys}"
+            )
+        return value
+
+    def several(self, key: str) -> Any:
+        """Return a target of the sample that holds several images or masks.
+
+        Raises:
+            SampleError: There is none, or it is one thing.
+        """
+        value = self.get(key)
+        if isinstance(value, str) or not hasattr(value, "__len__"):
+            raise SampleError(
+                f"{self.where}[{key!r}] must be an array or a list of arrays, got {type(value).__name__}: put one "
+                "in a list"
             )
         return value
 
@@ -110,7 +124,7 @@ class Partner:
         if clip is None and self._sample.get(still) is not None:
             image = self._checked(still, self.get(still))
             return [self._alike(still, image, like[0], image.shape[:2])] * len(like)
-        clip = self.get(key)
+        clip = self.several(key)
         if len(clip) != len(like):
             raise SampleError(
                 f"{self.where}[{key!r}] must have as many frames as the primary's {key}, {len(like)}, got {len(clip)}: "
@@ -124,7 +138,7 @@ class Partner:
 
     def masks(self, key: str, like: Any) -> Array:
         """Return instance masks as (N, H, W) or (N, H, W, C), as `like` has them; N may be 0."""
-        value = self.get(key)
+        value = self.several(key)
         if len(value) == 0:
             return np.zeros((0, *self.hw, *np.shape(like)[3:]), getattr(like, "dtype", np.uint8))
         try:

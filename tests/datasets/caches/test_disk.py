@@ -499,12 +499,13 @@ def test_progress_is_shown_to_who_looks(voc, path, monkeypatch):
     shown = []
 
     def bar(images, text, count, **settings):
-        shown.append((text, count, settings["disable"]))
+        shown.append((text, count))
         return images
 
     monkeypatch.setattr(tqdm, "tqdm", bar)
+    monkeypatch.setattr("alb_mixup._support.progress._is_watched", lambda: True)
     DiskCache(voc, path)
-    assert shown == [("caching images", 5, None)]
+    assert shown == [("caching images", 5)]
     monkeypatch.setitem(sys.modules, "tqdm", None)
     assert same(DiskCache(voc, path.with_name("b"))[0], voc[0])
 
