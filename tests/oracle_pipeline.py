@@ -62,6 +62,7 @@ class Scene:
         owners: Of each target of kind "masks": which boxes the masks belong to.
         boxes: By key. points: of "keypoints", or None where that is no target.
         numbered: Whether a label field numbers the boxes. pointed: whether one of the points names their boxes.
+        lost: Whether the last look dropped boxes that lie outside of the image.
         astray: Whether positions no longer tell which box a point belongs to.
         tolerance: What rounding to grey levels may have cost so far.
     """
@@ -74,6 +75,7 @@ class Scene:
     points: list[Point] | None = None
     numbered: bool = False
     pointed: bool = False
+    lost: bool = False
     astray: bool = False
     tolerance: float = 0.0
     uint8: bool = True
@@ -163,6 +165,7 @@ class Scene:
         """Clip boxes to the image and drop those with nothing, or too little, left; drop points outside of it."""
         made, (height, width) = copy.copy(self), self.hw
         made.boxes = {}
+        made.lost = False
         gone: set[str] = set()
         for key, boxes in self.boxes.items():
             kept = []
@@ -177,6 +180,7 @@ class Scene:
                     kept.append(replace(box, corners=sides))
                 elif key == "bboxes":
                     gone.add(box.owner)
+                    made.lost |= raw < 0
             made.boxes[key] = kept
         if gone and with_belongings:
             made = made.without(gone)

@@ -151,9 +151,13 @@ def _plain(label: Any) -> Any:
 
 
 def _array_like(labels: list[Any], like: Array) -> Array:
-    """Return labels as an array of the primary's precision, where they are numbers of its kind."""
+    """Return labels as an array of the primary's precision or width, where they are of its kind."""
     array = np.asarray(labels)
-    return array.astype(like.dtype) if array.dtype.kind == like.dtype.kind and array.dtype.kind in "iuf" else array
+    if array.dtype.kind != like.dtype.kind:
+        return array
+    if array.dtype.kind in "US":  # the wider of both: 2.0.8 cuts the strings of later calls to it
+        return array.astype(np.result_type(array, like))
+    return array.astype(like.dtype) if array.dtype.kind in "iuf" else array
 
 
 def decode_labels(processor: Any, name: str, field: str, column: Array) -> Any:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from alb_mixup._support import checks
+from alb_mixup._support.files import check_of
 from alb_mixup._support.progress import progress_bar
 from alb_mixup.datasets import DetectionDataset
 from alb_mixup.datasets.annotations.shared import remove_abandoned
@@ -205,7 +206,7 @@ def _finish(destination: Destination, plan: Plan, journal: Journal) -> None:
     """Write the files about the whole set, and at last that it is finished."""
     layout = plan.layout()
     skipped = [record for record in journal if "skipped" in record]
-    written: dict[str, Sequence[int]] = {}
+    written: dict[str, Sequence[int]] = {PLAN: check_of([plan.text()])}
     for path, pieces in layout.index_files(lambda: map(written_image, _made(journal))):
         written[path] = destination.write(path, (piece.encode() for piece in pieces))
     if skipped:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from alb_mixup._support.progress import progress_bar
-from alb_mixup.generation.destination import FINISHED, JOURNAL, PLAN, Destination, Folder
+from alb_mixup.generation.destination import FINISHED, JOURNAL, PLAN, WORK, Destination, Folder
 from alb_mixup.generation.journal import Journal, decode, decode_output
 from alb_mixup.generation.mixer import check_of_source
 from alb_mixup.generation.plan import read_plan
@@ -40,7 +40,7 @@ def verify(folder: str | os.PathLike[str]) -> list[str]:
     place = Folder(folder)
     text = place.read(PLAN)
     if text is None:
-        return []
+        return [f"{PLAN} is missing"] if (place.root / WORK).exists() else []
     if read_plan(text) is None:
         return [f"{PLAN} cannot be read"]
     finished = finished_files(place)

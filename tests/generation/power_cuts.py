@@ -9,10 +9,12 @@ from pathlib import Path
 
 import alb_mixup
 from alb_mixup.errors import CacheError, StaleCacheWarning
-from alb_mixup.generation.destination import Folder
+from alb_mixup.generation.destination import JOURNAL, Folder
+from alb_mixup.generation.journal import decode_output
 from alb_mixup.generation.mixer import Writer
 from alb_mixup.generation.plan import Plan
 from alb_mixup.generation.run import carry_out, generate
+from alb_mixup.generation.verify import fault_of
 from tests.support import layouts
 from tests.support.power import WAYS, Disk
 from tests.support.samples import same
@@ -22,8 +24,11 @@ def tree(root):
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
-def cut_everywhere(base, start, check, ways=WAYS, seeds=1, every=1):
-    """Carry out `start(folder)` once; for each cut, `check` what `start` makes of the rest. Return how many."""
+def cut_everywhere(base, start, check, before=None, ways=WAYS, seeds=1, every=1):
+    """Carry out `start(folder)` once; for each cut, `check` what `start` makes of the rest. Return how many.
+
+    `before` is called with the rest as it is.
+    """
     done = 0
 
     def at_cut(disk):
@@ -34,6 +39,8 @@ def cut_everywhere(base, start, check, ways=WAYS, seeds=1, every=1):
             for seed in range(seeds if way == "mixed" else 1):
                 rest = base / "rest"
                 disk.after_cut(rest, way, seed=1000 * disk.cuts + seed)
+                if before is not None:
+                    before(rest, f"cut {disk.cuts}, {way}, seed {seed}")
                 start(rest)
                 check(rest, f"cut {disk.cuts}, {way}, seed {seed}")
                 shutil.rmtree(rest)
@@ -59,7 +66,14 @@ def cuts_of_generate(base, output_format, run=generate, **options):
         assert tree(folder / "set") == whole, place
         assert not (folder / "set" / ".mixup" / "unfinished").exists(), place
 
-    return cut_everywhere(base, start, check, **options)
+    def before(folder, place):
+        """What is noted as done is on disk: a record never comes before its files."""
+        set_ = Folder(folder / "set")
+        for line in (set_.read(JOURNAL) or b"").splitlines(keepends=True):
+            record = decode_output(line, 8)
+            assert record is None or fault_of(set_, record) is None, place
+
+    return cut_everywhere(base, start, check, before, **options)
 
 
 def in_batches(dataset, destination, *, progress, **settings):

@@ -15,10 +15,11 @@ import pytest
 import alb_mixup
 from alb_mixup.cli import main
 from alb_mixup.errors import ArgumentError, ImageReadError, OutputError
+from alb_mixup.generation.destination import PLAN
 from alb_mixup.generation.journal import Journal
 from alb_mixup.generation.mixer import Writer
 from alb_mixup.generation.plan import Plan
-from alb_mixup.generation.run import PLAN, carry_out
+from alb_mixup.generation.run import carry_out
 from tests.generation.test_run import alive, tree
 from tests.support import layouts
 
@@ -52,9 +53,9 @@ def added(monkeypatch):
     """Numbers of the outputs that the driver has noted."""
     numbers, add = [], Journal.add
 
-    def noted(journal, record):
-        numbers.append(record["number"])
-        add(journal, record)
+    def noted(journal, records):
+        numbers.extend(record["number"] for record in records)
+        add(journal, records)
 
     monkeypatch.setattr(Journal, "add", noted)
     return numbers
@@ -90,7 +91,7 @@ def test_folder_url_and_command_write_the_local_tree_in_all_layouts(dataset, tmp
     settings = {"multiplier": 3, "seed": 5}
     for output_format, destination in (
         ("coco", tmp_path / "ray" / "coco"),
-        ("yolo", f"local://{tmp_path}/ray/yolo"),  # by fsspec's own hand; file:// is a folder for us
+        ("yolo", f"local://{tmp_path}/ray/yolo"),  # a folder for us, as file:// is
         ("voc", f"file://{tmp_path}/ray/voc"),
     ):
         generate(dataset, destination, workers=2, output_format=output_format, progress=False, **settings)
@@ -207,9 +208,7 @@ def test_a_set_behind_a_url_goes_on_from_the_records_there(dataset, tmp_path, ad
             for begin in range(0, len(missing), 4):
                 if begin == stop:
                     raise KeyboardInterrupt
-                records = [writer(number) for number in missing[begin : begin + 4]]
-                place.keep(records)
-                yield from records
+                yield writer(missing[begin : begin + 4])
 
         return run
 
@@ -222,7 +221,7 @@ def test_a_set_behind_a_url_goes_on_from_the_records_there(dataset, tmp_path, ad
     root = alb_mixup.generate(dataset, tmp_path / "local", multiplier=2, progress=False)
     paths = [path.removeprefix(f"{place._root}/") for path in place._fs.find(place._root)]
     assert {path: place.read(path) for path in paths} == tree(root)
-    carry_out(plan, place, None, False)  # it is finished: no engine is asked
+    carry_out(plan, place, lambda missing: pytest.fail("it is finished"), False)
     with pytest.raises(OutputError, match="seed=0"):
         carry_out(Plan(dataset, multiplier=2, seed=1), place, None, False)
 

@@ -123,6 +123,8 @@ PROCESSORS = [
 def test_processor_sizes_and_pads_and_weights_stay_with_their_boxes(processor):
     samples = mixed_samples(sizes=[(100, 150), (80, 80), (120, 60)])
     samples[0]["image_id"], samples[1]["image_id"], samples[2]["image_id"] = 7, 8, 900100184613
+    for sample in samples:
+        sample["mixup_weight"] = [0.1 * (1 + number) for number in range(len(sample["bboxes"]))]
     plain = TransformersCollate(CLASSES)([samples[0]])["labels"][0]
     samples[2]["bboxes"][1][2] = samples[2]["bboxes"][1][0]  # nothing is left of it: the processor drops it
     made = TransformersCollate(CLASSES, processor=processor)(samples)

@@ -110,7 +110,7 @@ def draw_case(seed: int) -> Case:
 
 def settle(case: Case) -> None:
     """Leave out what Albumentations itself cannot do, or what the package refuses in words of its own."""
-    others = {node["t"] for node in walk(case["transforms"])} - {"mix", "noop"}
+    others = {node["t"] for node in walk(case["transforms"])} - {"mix"}
     case["more"] = [key for key in case["more"] if key == "bboxes2" or case.get(key[:-1], True)]  # X wants both
     if IS_X and (others or case["source"]["transform"]) and case["masks"]:
         case["masks"] = "array"  # its transforms take no lists of masks
@@ -480,6 +480,11 @@ class Run:
 
     def mixed(self, scene: Scene, node: Node, record: Mapping[str, Any]) -> Scene:
         index, ratio = record["reference_index"], record["ratio"]
+        if scene.lost and not IS_X and (node["min_weight"] or self.case["source"]["kind"] == "recent"):
+            raise AmbiguousError  # 2.0.8 keeps boxes without an area until it looks again
+        looked = scene.filtered(self.case["min_area"])
+        if looked.boxes != scene.boxes:
+            raise AmbiguousError  # a transform that was not applied may have let Albumentations look, or none was there
         low, high = node["ratio"] or (0.0, 1.0)
         assert low <= ratio <= high, f"record: ratio {ratio} outside of {node['ratio']}"
         partner = None if index is None else self.partner(node, index, record["seed"])
@@ -579,7 +584,9 @@ def failure(running: Run, scene: Scene, error: Exception) -> list[str]:
         if told[1] is not None and "SelectiveChannelTransform" in str(error):
             return []
         del LOG[-1]
-        astray = running.follow(scene).astray or bool(running.case["min_area"] and running.case["source"]["transform"])
+        case = running.case
+        astray = running.follow(scene).astray or case["source"]["kind"] == "recent"  # a kept one may be
+        astray |= bool(case["min_area"] and case["source"]["transform"])
         if astray and "positions no longer tell" in str(error):
             return []
     return [f"raised: {type(error).__name__}: {error}"]
