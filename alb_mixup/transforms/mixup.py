@@ -118,8 +118,8 @@ class MixUp(_backend.MixTransform):
     Note:
         `images` are mixed frame by frame with a partner's clip of the same length, or all with a partner's image;
         as many masks as the clip has frames are those of its frames. `mask` is that of the image with the larger share.
-        `masks`, `bboxes` and `keypoints` are those of both images, the primary's first. Additional targets of these kinds are
-        mixed with the partner's value of the same key. Keypoints of a resized partner lie where the installed
+        `masks`, `bboxes` and `keypoints` are those of both images, the primary's first. Additional targets of these
+        kinds are mixed with the partner's value of the same key. Keypoints of a resized partner lie where the installed
         Albumentations' own resizing puts them. Oriented boxes cannot be stretched.
 
     Image types:
