@@ -1,6 +1,7 @@
 """The two Albumentations behind one face: what a user cannot see from a pipeline."""
 
 import copy
+import inspect
 import multiprocessing
 import os
 import random
@@ -17,7 +18,7 @@ import pytest
 
 from alb_mixup import MixUp, _backend
 from alb_mixup._backend import installation, streams
-from alb_mixup.errors import AlbMixUpError, InstallationError
+from alb_mixup.errors import AlbMixUpError, InstallationError, SerializationError
 from tests.support.samples import IS_X, LABEL_FIELDS, Reference, mixing, pipeline, same, sample
 
 only_208 = pytest.mark.skipif(IS_X, reason="of albumentations 2.0.8")
@@ -289,3 +290,12 @@ def test_keypoint_label_mappings_know_labels_of_the_reference_only(names):
 
 def parts(names):
     return {"image": sample()["image"], "keypoints": [[3.0, 4.0]] * len(names), "parts": names}
+
+
+def test_printing_a_pipeline_still_asks_its_transforms_for_what_serialization_asks():
+    """Where this fails, Albumentations no longer mixes the two: `only_printing` can go."""
+    assert "self.to_dict_private()" in inspect.getsource(A.Compose.indented_repr)
+    assert "to_dict_private()" in inspect.getsource(A.core.composition.BaseCompose.to_dict_private)
+    assert "in-memory" in repr(mixing([sample()]))
+    with pytest.raises(SerializationError):
+        A.to_dict(mixing([sample()]))
