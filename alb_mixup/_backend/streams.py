@@ -62,7 +62,9 @@ def distributed_rank() -> int | None:
     distributed = sys.modules.get("torch.distributed")  # looked up, not imported: no ranks without it, but by launchers
     if distributed is not None and distributed.is_available() and distributed.is_initialized():
         return int(distributed.get_rank()) if distributed.get_world_size() > 1 else None
-    rank, world_size = os.environ.get("RANK", ""), os.environ.get("WORLD_SIZE", "")
+    if "RANK" not in os.environ:  # the one look that every draw of one process takes
+        return None
+    rank, world_size = os.environ["RANK"], os.environ.get("WORLD_SIZE", "")
     return int(rank) if rank.isdecimal() and world_size.isdecimal() and int(world_size) > 1 else None
 
 

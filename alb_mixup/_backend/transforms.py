@@ -14,7 +14,7 @@ import numpy as np
 from albumentations.core.type_definitions import Targets
 
 from alb_mixup._backend.installation import IS_X
-from alb_mixup._backend.streams import Place, bare_forks, set_streams
+from alb_mixup._backend.streams import Place, bare_forks, distributed_rank, set_streams
 
 if IS_X:
     from albumentations.core.invocation import get_current_invocation
@@ -37,6 +37,10 @@ class _RecordTransform(A.DualTransform):  # type: ignore[misc, unused-ignore]
 
     def mix(self, data: dict[str, Any], record: Mapping[str, Any], drawn: Any) -> dict[str, Any]:
         """Apply a record to the targets of one sample; `drawn` is what `draw` made with it, None in a replay."""
+        raise NotImplementedError
+
+    def running_processors(self) -> Mapping[str, Any]:
+        """Return the processors of the pipeline that is running, by kind; nothing where there is none."""
         raise NotImplementedError
 
     def sample_keys(self) -> list[str]:
@@ -84,6 +88,11 @@ if IS_X:
             sampling.applied_overrides["ratio_range"] = [record["ratio"], record["ratio"]]
             return A.SampledParams(params=record)
 
+        def running_processors(self) -> Mapping[str, Any]:
+            """Return the running pipeline's processors."""
+            found = {kind: self.get_processor(kind) for kind in ("bboxes", "keypoints")}
+            return {kind: processor for kind, processor in found.items() if processor is not None}
+
         def get_tensor_metadata_keys(self) -> frozenset[str]:
             """Have X give tensors under these keys as arrays.
 
@@ -114,9 +123,9 @@ else:
                 self._rank = rank
                 self.set_random_seed(self.seed)
 
-        def get_processor(self, key: str) -> Any:
-            """Return the running pipeline's processor; `self.processors` are those of the pipeline built last."""
-            return running_processors().get(key)
+        def running_processors(self) -> Mapping[str, Any]:
+            """Return the running pipeline's processors; `self.processors` are those of the pipeline built last."""
+            return processors_on_the_stack()
 
         def set_random_seed(self, seed: int | None) -> None:
             """Seed with the rank as well: two MixUps in one pipeline must not draw the same partner."""
@@ -132,9 +141,10 @@ else:
 
         def should_apply(self, force_apply: bool = False) -> bool:
             """Decide from a stream that no sibling worker and no other rank has."""
-            here = Place.here(self._carried_rank)
-            if here != self._place:
-                words = here.words_after(self._place)
+            rank = distributed_rank()
+            if os.getpid() != self._place.process_id or rank != self._place.rank:  # spelled out: every call asks
+                here = Place.here(self._carried_rank)
+                words = here.words_after(self._place) if here != self._place else []
                 if words:
                     set_streams(self, [int(self.random_generator.integers(2**63)), *words])
                 self._place = here
@@ -158,7 +168,7 @@ else:
     _pipeline_rank = _PipelineRank()
 
 
-def running_processors() -> Mapping[str, Any]:
+def processors_on_the_stack() -> Mapping[str, Any]:
     """Return the processors of the pipeline of 2.0.8 that is running; nothing where a transform was called alone.
 
     2.0.8 tells a transform the processors of the pipeline that was built last, which need not be the one that runs.

@@ -206,7 +206,7 @@ class MixUp(_backend.MixTransform):
 
     def draw(self, data: Mapping[str, Any], generator: np.random.Generator) -> tuple[dict[str, Any], Drawn | None]:
         """Draw λ, the index of a sample that can be read, and a seed; read the sample."""
-        primary = Primary(data, self._additional_targets)
+        primary = Primary(data, self._additional_targets, self.running_processors)
         ratio = generator.beta(*self._beta) if self.ratio_range is None else generator.uniform(*self.ratio_range)
         # `random`, not `integers`, which takes several times as long (benchmarks/RESULTS.md, "Inside Compose")
         seed = int(generator.random() * 2**32)
@@ -217,14 +217,14 @@ class MixUp(_backend.MixTransform):
 
     def _fit(self, primary: Primary) -> Fit | None:
         """Return what the reference may know of its image's use; None where the whole image is needed."""
-        if self.fit_mode == "canvas" or not self._held.fits():
+        if self.fit_mode == "canvas" or not self._held.fits:
             return None
         return Fit(primary.hw, self.fit_mode, self.interpolation)
 
     def _as_sample(self, primary: Primary) -> dict[str, Any]:
         """Turn the primary back into a sample shaped like the pipeline's own input."""
-        sample = {key: primary.data[key] for key in primary.keys(*PIXEL_TARGETS)}
-        read = {key: self._own_rows(key, primary) for key in primary.keys(*ROW_TARGETS)}
+        sample = {key: primary.data[key] for key in primary.keys(PIXEL_TARGETS)}
+        read = {key: self._own_rows(key, primary) for key in primary.keys(ROW_TARGETS)}
         rows = {key: own for key, (_, _, own) in read.items()}
         if "bboxes" in read:
             target, processor, boxes = read["bboxes"]
@@ -252,21 +252,24 @@ class MixUp(_backend.MixTransform):
 
     def mix(self, data: dict[str, Any], record: Mapping[str, Any], drawn: Drawn | None) -> dict[str, Any]:
         """Mix every target of one sample with the partner's, as the record says."""
-        primary = Primary(data, self._additional_targets)
-        primary.check_targets({kind: self.get_processor(kind) for kind in ROW_TARGETS})
+        primary = Primary(data, self._additional_targets, self.running_processors)
+        primary.check_targets()
         if record["reference_index"] is None:
-            return data | {key: np.ascontiguousarray(data[key]) for key in primary.keys("image", "mask")}
-        partner = self._held.partner(primary, self._fit(primary), record, drawn)
+            return data | {key: np.ascontiguousarray(data[key]) for key in primary.keys({"image", "mask"})}
+        partner = self._held.partner(record, drawn or self._held.read_again(primary, self._fit(primary), record))
         mix = _Mix(float(record["ratio"]), *place(primary.hw, partner.hw, self.fit_mode), partner)
         # Rows first: an image goes through the processor's cache and leaves nothing else there (same place)
         mixed, numberings = self._mix_rows(primary, mix)
-        for key in primary.keys(*PIXEL_TARGETS):
+        for key in primary.keys(PIXEL_TARGETS):
             mixed[key] = self._mix_pixels(key, primary, mix, numberings)
         return data | mixed
 
     def _mix_rows(self, primary: Primary, mix: _Mix) -> tuple[dict[str, Array], Numberings | None]:
         """Mix boxes, then points, which may belong to boxes; tell how the boxes are numbered where that matters."""
-        read = {key: self._read_rows(key, primary, mix.partner) for key in primary.keys(*ROW_TARGETS)}
+        keys = primary.keys(ROW_TARGETS)
+        if not keys:
+            return {}, None
+        read = {key: self._read_rows(key, primary, mix.partner) for key in keys}
         points = {key: rows for key, rows in read.items() if rows.target.kind == "keypoints"}
         mixed: dict[str, Array] = {}
         numberings = None
@@ -296,12 +299,12 @@ class MixUp(_backend.MixTransform):
 
     def _are_of_instances(self, key: str, primary: Primary) -> bool:
         """Tell whether masks are those of instances: as many masks as a clip has frames are those of its frames."""
-        return all(len(primary.data[clip]) != len(primary.data[key]) for clip in primary.keys("images"))
+        return all(len(primary.data[clip]) != len(primary.data[key]) for clip in primary.keys({"images"}))
 
     def _own_rows(self, key: str, primary: Primary) -> tuple[RowTarget, Any, Array]:
         """Return what the pipeline says of boxes or points, its processor of them, and the primary's rows."""
         kind = primary.kinds[key]
-        processor = self.get_processor(kind)
+        processor = primary.processors.get(kind)
         if processor is None:
             raise SampleError(
                 f"{key} must come through A.Compose([...], {ROW_TARGETS[kind]}=...), got them without: their format is "

@@ -46,6 +46,7 @@ class Reference:
         transform: The pipeline, or None.
         bbox_format: Format of the samples' boxes where they say so, all alike; None: each sample's own, else the
             pipeline's.
+        fits: Whether samples can be read no larger than needed.
 
     Raises:
         ArgumentError: `samples` is not a sequence, is empty, or names an unknown `bbox_format`; `transform` is not a
@@ -61,7 +62,8 @@ class Reference:
         if self.bbox_format is None and self.transform is not None and "bboxes" in self.transform.processors:
             self.bbox_format = _backend.bbox_format(self.transform.processors["bboxes"])
         self._metadata_key, self._index_key = metadata_key, index_key
-        self._max_redraws, self._size_hint = max_redraws, size_hint
+        self._max_redraws = max_redraws
+        self.fits = size_hint and self.transform is None and can_fit(self.samples)
         self._warned: set[str] = set()
 
     @property
@@ -109,22 +111,12 @@ class Reference:
                 self._warn_once(f"MixUp draws another sample, this one cannot be read: {error}")
         raise AssertionError  # the last try returns or raises
 
-    def partner(self, primary: Primary, fit: Fit | None, record: Mapping[str, Any], drawn: Drawn | None) -> Partner:
-        """Return a record's sample: the one just drawn, or read again for a replay.
-
-        Raises:
-            SampleError: A replayed record's sample is not there, or is not a sample.
-        """
-        index, seed = record["reference_index"], record["seed"]
-        sample, hw = drawn or self._replayed(primary.data, fit, index, seed)
-        where = f"{self.name}[{index}]"
+    def partner(self, record: Mapping[str, Any], drawn: Drawn) -> Partner:
+        """Return a record's sample, which was just drawn or read again, as the partner that it is."""
+        sample, where = drawn.sample, f"{self.name}[{record['reference_index']}]"
         if self.transform is not None and isinstance(sample, Mapping):
-            sample = self._transformed(sample, where, seed)
-        return Partner(sample, where, hw, format_of(sample) if isinstance(sample, Sample) else self.bbox_format)
-
-    def fits(self) -> bool:
-        """Whether samples can be read no larger than needed."""
-        return self._size_hint and self.transform is None and can_fit(self.samples)
+            sample = self._transformed(sample, where, record["seed"])
+        return Partner(sample, where, drawn.hw, format_of(sample) if isinstance(sample, Sample) else self.bbox_format)
 
     def keep(self, sample: Mapping[str, Any]) -> None:
         """Keep a primary as a partner for later calls."""
@@ -165,13 +157,24 @@ class Reference:
             )
         return int(own) if count > 1 else None
 
-    def _replayed(self, data: Mapping[str, Any], fit: Fit | None, index: int, seed: int) -> Drawn:
+    def read_again(self, primary: Primary, fit: Fit | None, record: Mapping[str, Any]) -> Drawn:
+        """Read the sample of a replayed record.
+
+        Args:
+            primary: The call.
+            fit: The canvas that the sample's image is going to be placed on; None: it is needed whole.
+            record: As `MixUp` has it.
+
+        Raises:
+            SampleError: The sample is not there.
+        """
+        index, seed = record["reference_index"], record["seed"]
         if self.keeps_recent:
             raise SampleError(
                 f"a replayed record's samples must still be there, got reference_index={index} of RecentSamples, which "
                 "keep none: replay mixes of a dataset"
             )
-        samples = self._samples(data)
+        samples = self._samples(primary.data)
         if not 0 <= index < len(samples):
             raise SampleError(
                 f"the replayed reference_index must be below {len(samples)}, got {index}: it was recorded with other "

@@ -161,7 +161,8 @@ class RowTarget(NamedTuple):
         """Encode labels that need a closer look."""
         if field == self.weight:
             check_finite(f"{partner.where}[{field!r}]", labels)
-        if np.ndim(labels) != 1:
+        items = labels if isinstance(labels, list | tuple) else np.atleast_1d(np.asarray(labels))
+        if any(isinstance(item, list | tuple) or (isinstance(item, np.ndarray) and item.ndim) for item in items):
             raise SampleError(
                 f"{partner.where}[{field!r}] must be a list or array, one value a row, got {labels!r}: flatten it"
             )

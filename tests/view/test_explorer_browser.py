@@ -18,6 +18,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import ROOT
+
 nbformat = pytest.importorskip("nbformat")
 pytest.importorskip("jupyterlab")
 playwright = pytest.importorskip("playwright.sync_api")
@@ -25,7 +27,6 @@ CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
 if CHROMIUM is None:
     pytest.skip("Chromium is not installed", allow_module_level=True)
 
-ROOT = Path(__file__).parent.parent
 QUIET = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
