@@ -5,6 +5,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 
@@ -61,9 +62,7 @@ def _run(given: list[str]) -> int:
         with warnings.catch_warnings():
             warnings.filterwarnings("always", category=AlbMixUpWarning)
             warnings.showwarning = _ignore if arguments.quiet else _show
-            cv2.utils.logging.setLogLevel(
-                cv2.utils.logging.LOG_LEVEL_SILENT
-            )  # what is wrong with an image, we say ourselves
+            _silence_opencv()
             text, code = arguments.run(arguments)
         if not arguments.quiet or getattr(arguments, "json", False):
             say(text)
@@ -81,6 +80,12 @@ def _run(given: list[str]) -> int:
         )
         return 2
     return int(code)
+
+
+def _silence_opencv() -> None:
+    """What is wrong with an image, we say ourselves."""
+    where: Any = cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging  # in OpenCV 4, and in OpenCV 5
+    where.setLogLevel(0)
 
 
 def _parse(given: list[str]) -> argparse.Namespace:

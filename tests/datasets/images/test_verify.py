@@ -29,17 +29,20 @@ def write(path, image=None):
 @pytest.mark.parametrize("stated", [SIZE, None])
 def test_a_sound_file_has_no_fault(tmp_path, suffix, stated):
     path = write(tmp_path / f"a{suffix}")
+    if not cv2.haveImageReader(str(path)):  # what this OpenCV cannot read, training could not either
+        assert "OpenCV can decode" in image_fault(path, stated)
+        return
     assert image_fault(path, stated) is None
-    if suffix != ".avif" or decode_fault(path, stated) is None:  # OpenCV's builds may lack it
-        assert decode_fault(path, stated) is None
-        assert image_size(path) == SIZE
+    assert decode_fault(path, stated) is None
+    assert image_size(path) == SIZE
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("stated", [SIZE[::-1], (SIZE[0] + 1, SIZE[1]), (1, 1), (10**6, 10**6)])
 def test_another_size_than_stated(tmp_path, suffix, stated):
-    fault = image_fault(write(tmp_path / f"a{suffix}"), stated)
-    if suffix != ".avif":
+    path = write(tmp_path / f"a{suffix}")
+    fault = image_fault(path, stated)
+    if cv2.haveImageReader(str(path)):
         assert fault == (
             f"is 140 px wide and 90 px high, but its annotation says {stated[1]} and {stated[0]} "
             "(its boxes would be shifted)"
