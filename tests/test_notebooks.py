@@ -14,6 +14,7 @@ pytest.importorskip("ipywidgets")
 Image = pytest.importorskip("PIL.Image")
 
 from tests.support import notebooks  # noqa: E402
+from tests.support.samples import IS_X  # noqa: E402
 
 NEEDS = {
     "01_explore_mixup.ipynb": [],
@@ -108,7 +109,10 @@ def test_notebook_runs(name, tmp_path, monkeypatch):
     check(ran)
     committed = nbformat.read(notebooks.FOLDER / name, as_version=4)
     assert list(outputs(ran)) == list(outputs(committed))
-    assert list(printed(ran)) == list(printed(committed))
+    ours, theirs = list(printed(ran)), list(printed(committed))
+    if IS_X:  # which draws other numbers from the same seed than 2.0.8, by which the outputs were made
+        ours, theirs = ([cell for cell, _ in texts] for texts in (ours, theirs))
+    assert ours == theirs
 
 
 @pytest.mark.parametrize("name", NEEDS)

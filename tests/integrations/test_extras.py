@@ -13,9 +13,9 @@ NAMES = [module.name for module in pkgutil.iter_modules(integrations.__path__) i
 # A framework that is not there, and one whose own imports fail.
 IMPORT = """
 import sys
+import alb_mixup.errors  # before: AlbumentationsX itself imports torch
 for name in ("torch", "torchvision", "transformers", "ultralytics", "rfdetr", "ray", "pyarrow"):
     sys.modules[name] = None
-import alb_mixup.errors
 try:
     import alb_mixup.integrations.{name}
 except alb_mixup.errors.InstallationError as error:
