@@ -53,19 +53,22 @@ def worker_words() -> list[int]:
     return [*(identity if info is None else [info.seed]), *_bare_forks]
 
 
-def distributed_rank() -> int | None:
+def distributed_rank(carried: int | None = None) -> int | None:
     """Return this process's rank in distributed training, which seeds that are alike on all ranks leave out.
 
+    Args:
+        carried: Rank of the process that an object comes from, in case none is known here: in a spawned worker, say.
+
     Returns:
-        The rank; None where there is one process, or none is known: in a spawned worker, say.
+        The rank; `carried` where there is one process, or none is known.
     """
     distributed = sys.modules.get("torch.distributed")  # looked up, not imported: no ranks without it, but by launchers
     if distributed is not None and distributed.is_available() and distributed.is_initialized():
-        return int(distributed.get_rank()) if distributed.get_world_size() > 1 else None
+        return int(distributed.get_rank()) if distributed.get_world_size() > 1 else carried
     if "RANK" not in os.environ:  # the one look that every draw of one process takes
-        return None
+        return carried
     rank, world_size = os.environ["RANK"], os.environ.get("WORLD_SIZE", "")
-    return int(rank) if rank.isdecimal() and world_size.isdecimal() and int(world_size) > 1 else None
+    return int(rank) if rank.isdecimal() and world_size.isdecimal() and int(world_size) > 1 else carried
 
 
 class Place(NamedTuple):
@@ -82,8 +85,7 @@ class Place(NamedTuple):
     @classmethod
     def here(cls, carried_rank: int | None) -> "Place":
         """Name this place; where no rank is known, it is `carried_rank`, of the process that an object comes from."""
-        rank = distributed_rank()
-        return cls(os.getpid(), carried_rank if rank is None else rank)
+        return cls(os.getpid(), distributed_rank(carried_rank))
 
     def words_after(self, before: "Place") -> list[int]:
         """Return what a stream must take up that comes from another place; nothing where both may draw alike."""
@@ -112,7 +114,7 @@ class WorkerStream:
         return int(self._generator.integers(end))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_carried_rank": Place.here(self._carried_rank).rank}
+        return {**self.__dict__, "_carried_rank": distributed_rank(self._carried_rank)}
 
 
 def seed_in_worker(pipeline: Any, seed: int | None, rank: int | None) -> None:

@@ -30,6 +30,7 @@ class _RecordTransform(A.DualTransform):  # type: ignore[misc, unused-ignore]
         target for target in Targets if target.name in {"IMAGE", "IMAGES", "MASK", "MASKS", "BBOXES", "KEYPOINTS"}
     )
     _supported_bbox_types = frozenset({"hbb", "obb"})
+    _carried_rank: int | None = None  # of the process that a pickled transform comes from
 
     def draw(self, data: Mapping[str, Any], generator: np.random.Generator) -> tuple[dict[str, Any], Any]:
         """Draw the record of one application, JSON-safe; and what `mix` then need not read again."""
@@ -64,7 +65,7 @@ class _RecordTransform(A.DualTransform):  # type: ignore[misc, unused-ignore]
     def __getstate__(self) -> dict[str, Any]:
         """Take the rank along: a spawned worker does not know it."""
         state = super().__getstate__() if IS_X else self.__dict__  # BasicTransform of 2.0.8 has none
-        return {**state, "_carried_rank": Place.here(self._carried_rank).rank}
+        return {**state, "_carried_rank": distributed_rank(self._carried_rank)}
 
 
 if IS_X:
@@ -72,15 +73,13 @@ if IS_X:
     class MixTransform(_RecordTransform):
         """AlbumentationsX: one stream for a whole call, seeded for each DataLoader worker by X itself."""
 
-        _carried_rank: int | None = None
-
         def sample_parameters(self, params: Any, data: Any, targets: Any, sampling: Any) -> Any:
             """Draw from the only generator that a seeded X pipeline repeats."""
             generator = sampling.random_generator
             # X knows workers, but neither ranks that are seeded alike nor bare forks. A call with a seed of its own
             # is the same everywhere.
             if getattr(get_current_invocation(), "seed", None) is None:
-                rank = Place.here(self._carried_rank).rank
+                rank = distributed_rank(self._carried_rank)
                 words = [*bare_forks(), *([] if rank is None else [rank])]
                 if words:
                     generator = np.random.default_rng([int(generator.integers(2**63)), *words])
@@ -108,8 +107,6 @@ else:
 
     class MixTransform(_RecordTransform):  # type: ignore[no-redef]
         """Albumentations 2.0.8: it seeds every transform of a pipeline alike, and forked workers not at all."""
-
-        _carried_rank: int | None = None
 
         def __init__(self, p: float) -> None:
             self._rank = 0  # among the transforms of this class in one pipeline
@@ -141,10 +138,10 @@ else:
 
         def should_apply(self, force_apply: bool = False) -> bool:
             """Decide from a stream that no sibling worker and no other rank has."""
-            rank = distributed_rank()
+            rank = distributed_rank(self._carried_rank)
             if os.getpid() != self._place.process_id or rank != self._place.rank:  # spelled out: every call asks
-                here = Place.here(self._carried_rank)
-                words = here.words_after(self._place) if here != self._place else []
+                here = Place(os.getpid(), rank)
+                words = here.words_after(self._place)
                 if words:
                     set_streams(self, [int(self.random_generator.integers(2**63)), *words])
                 self._place = here

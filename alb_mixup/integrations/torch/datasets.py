@@ -69,7 +69,7 @@ class TransformedDataset(Dataset):  # type: ignore[misc, unused-ignore]
     def __getitem__(self, index: int) -> dict[str, Any]:
         """Return what the pipeline makes of `dataset[index]`."""
         if self._entered_in != os.getpid():
-            _enter_process([self.pipeline], _rank(self._rank))
+            _enter_process([self.pipeline], _backend.distributed_rank(self._rank))
             self._entered_in = os.getpid()
         if self.schedule is not None:
             self.schedule.apply(self.pipeline)
@@ -84,7 +84,7 @@ class TransformedDataset(Dataset):  # type: ignore[misc, unused-ignore]
 
     def __getstate__(self) -> dict[str, Any]:
         """Take the rank along: a spawned worker does not know it."""
-        return {**self.__dict__, "_rank": _rank(self._rank)}
+        return {**self.__dict__, "_rank": _backend.distributed_rank(self._rank)}
 
 
 def _check_format(name: str, samples: Any, pipeline: Any) -> None:
@@ -126,13 +126,7 @@ def worker_init_fn(worker_id: int) -> None:
     pipelines = list(_pipelines(dataset))
     if not pipelines:
         raise ArgumentError(f"dataset must have an A.Compose as an attribute, got {type(dataset)} without one")
-    _enter_process(pipelines, _rank(None))
-
-
-def _rank(carried: int | None) -> int | None:
-    """Return this process's rank in distributed training; where none is known, that of where an object comes from."""
-    rank = _backend.distributed_rank()
-    return carried if rank is None else rank
+    _enter_process(pipelines, _backend.distributed_rank())
 
 
 def _enter_process(pipelines: Iterable[Any], rank: int | None) -> None:
