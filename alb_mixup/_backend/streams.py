@@ -6,6 +6,7 @@ import multiprocessing.util
 import os
 import random
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -141,6 +142,13 @@ def set_streams(pipeline: Any, words: list[int]) -> None:
 def compose(transforms: Sequence[Any], **settings: Any) -> Any:
     """Build an `A.Compose` of this package's own, which reports nothing to anybody."""
     return A.Compose(list(transforms), **settings, **({"telemetry": False} if IS_X else {}))
+
+
+def keypoint_params(label_fields: Sequence[str]) -> Any:
+    """Build the `A.KeypointParams` of keypoints as x and y in pixels, which leave with the image's borders."""
+    with warnings.catch_warnings():  # X takes label fields to be for swapping labels alone
+        warnings.filterwarnings("ignore", "label_fields are set but label_mapping is not provided")
+        return A.KeypointParams("xy", label_fields=list(label_fields))
 
 
 def mosaic_pipeline(**settings: Any) -> Any:

@@ -7,12 +7,14 @@ import operator
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
 from alb_mixup.datasets.annotations.packed import PackedAnnotations, PackedStrings
+from alb_mixup.datasets.annotations.shared import SharedArrays
 from alb_mixup.datasets.annotations.validate import InvalidLog
 from alb_mixup.datasets.images.decode import image_size, read_fitted_image, read_image
 from alb_mixup.datasets.protocols import Sample
@@ -68,6 +70,9 @@ class DetectionDataset(Sequence[dict[str, Any]]):
         invalid: Everything invalid that was found, each with `file`, `object_index` (or None) and `reason`.
         left_out: How many objects were left out on purpose, by reason: `{"crowd": 3}`, `{"difficult": 2}`.
         splits: The splits that the source has, as far as it names any.
+        has_masks: Whether samples have `masks`: whether they were asked for, of a reader that has them.
+        keypoint_names: Where samples have `keypoints`, the names of those of each class, in their order; else None.
+        skeletons: As well, the pairs of keypoints of each class that belong together, numbered from 1.
 
     Examples:
         >>> from alb_mixup import sample_dataset
@@ -79,6 +84,9 @@ class DetectionDataset(Sequence[dict[str, Any]]):
     """
 
     bbox_format = "pascal_voc"
+    has_masks = False
+    keypoint_names: tuple[tuple[str, ...], ...] | None = None
+    skeletons: tuple[tuple[tuple[int, int], ...], ...] | None = None
 
     def __init__(
         self,
@@ -210,7 +218,13 @@ class DetectionDataset(Sequence[dict[str, Any]]):
         for array in (self._images, packed.files.data, packed.files.offsets, packed.sizes, packed.offsets,
                       packed.boxes, packed.class_ids, packed.weights):  # fmt: skip
             digest.update(np.ascontiguousarray(array).data)
+        for array in chain.from_iterable(part.__getstate__().values() for part in self._parts()):
+            digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
+
+    def _parts(self) -> list[SharedArrays]:
+        """What each box has beside its class and weight."""
+        return []
 
     def __repr__(self) -> str:
         split = "" if self.split is None else f", split={self.split!r}"

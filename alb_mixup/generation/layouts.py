@@ -24,6 +24,9 @@ class WrittenImage(NamedTuple):
         xyxy: (N, 4) corners in pixels, 0-based, half-open.
         class_ids: N positions in the classes.
         weights: N weights.
+        masks: N masks of that size, each as COCO's compressed run lengths; None: the set has none.
+        keypoints: Of each box, x, y and visibility (0 not labelled, 1 hidden, 2 visible) of the keypoints of its class,
+            in their order, as one flat list; None: the set has none.
     """
 
     name: str
@@ -31,6 +34,8 @@ class WrittenImage(NamedTuple):
     xyxy: Any
     class_ids: Sequence[int]
     weights: Sequence[float]
+    masks: Sequence[str] | None = None
+    keypoints: Sequence[Sequence[float]] | None = None
 
 
 class Layout:

@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,16 +13,15 @@ from alb_mixup import _backend
 from alb_mixup._support.files import check_of_file
 from alb_mixup.datasets import DetectionDataset
 from alb_mixup.errors import AlbMixUpError, ImageReadError, UnreadableImageWarning
-from alb_mixup.functional.boxes import to_xyxy
 from alb_mixup.functional.fit import Fit
 from alb_mixup.generation.destination import Destination
 from alb_mixup.generation.layouts import WrittenImage
 from alb_mixup.generation.plan import Plan
+from alb_mixup.generation.record import KEYPOINT_FIELDS, NUMBERS, annotations_of, numbered, written_image
 from alb_mixup.transforms.mixup import MixUp
 from alb_mixup.transforms.pipeline import detection_pipeline
 
 _DIGITS = 6
-_TARGETS = {"image", "bboxes", "labels", "mixup_weight"}
 _REDRAWS = 100  # partners that are tried where unreadable ones are skipped
 
 
@@ -56,11 +55,16 @@ class Mixer:
             ratio_range=plan.ratio_range,
             fit_mode=plan.fit_mode,
             min_weight=plan.min_weight,
+            index_fields=["keypoint_boxes", NUMBERS],
             max_redraws=_REDRAWS if plan.on_unreadable == "skip" else 0,
             p=1.0,
         )
-        self._pipeline = detection_pipeline([self._mixup], plan.dataset.bbox_format)
-        self._class_ids = {name: number for number, name in enumerate(plan.dataset.classes)}
+        self._pipeline = detection_pipeline(
+            [self._mixup],
+            plan.dataset.bbox_format,
+            label_fields=["labels", "mixup_weight", NUMBERS],
+            keypoint_fields=None if plan.dataset.keypoint_names is None else KEYPOINT_FIELDS,
+        )
 
     def make(self, number: int) -> Output:
         """Make one output, or skip it where the plan says so: its record follows from the plan and the images alone.
@@ -87,18 +91,14 @@ class Mixer:
         plan, dataset = self._plan, self._plan.dataset
         variant, row = divmod(number, len(dataset))
         seed = int(np.random.SeedSequence((plan.seed, row, variant)).generate_state(1, np.uint64)[0])
-        sample = {key: value for key, value in self._dataset[row].items() if key in _TARGETS}
+        sample = self._dataset[row]
         # the index, so that another image is drawn; with itself mixed, an image has every box twice
         mixed = _backend.run_seeded(self._pipeline, sample | {"mixup_index": row}, seed)
         drawn = self._mixup.get_applied_params()
-        hw = mixed["image"].shape[:2]
         record: dict[str, Any] = {
             "number": number,
             "name": self._name(number),
-            "hw": list(hw),
-            "xyxy": to_xyxy(mixed["bboxes"], dataset.bbox_format, hw).tolist(),
-            "class_ids": [self._class_ids[name] for name in mixed["labels"]],
-            "weights": np.asarray(mixed["mixup_weight"], np.float64).tolist(),
+            **annotations_of(mixed, mixed["image"].shape[:2], dataset),
             "ratio": drawn["ratio"],
             "primary": self._source(row),
             "partner": self._source(drawn["reference_index"]),
@@ -130,7 +130,7 @@ class Mixer:
 
 
 class _Watched(Sequence[dict[str, Any]]):
-    """A dataset that notes which images it was asked for."""
+    """A dataset that notes which images it was asked for, and whose samples number their boxes."""
 
     def __init__(self, dataset: DetectionDataset) -> None:
         self._dataset = dataset
@@ -142,12 +142,13 @@ class _Watched(Sequence[dict[str, Any]]):
 
     def __getitem__(self, index: int) -> dict[str, Any]:  # type: ignore[override]
         self.asked.append(index)
-        return self._dataset[index]
+        return numbered(self._dataset[index])
 
     def fitted(self, index: int, fit: Fit) -> tuple[dict[str, Any], tuple[int, int]]:
         """As the dataset's own."""
         self.asked.append(index)
-        return self._dataset.fitted(index, fit)
+        sample, whole = self._dataset.fitted(index, fit)
+        return numbered(sample), whole
 
 
 class Writer:
@@ -201,8 +202,3 @@ def check_of_source(root: Path, name: str) -> list[int] | None:
     """Length and checksum of an image below a dataset's root, which may be a link; None where it cannot be read."""
     found = check_of_file(os.path.join(root, name), link=True)
     return None if found is None else list(found)
-
-
-def written_image(record: Mapping[str, Any]) -> WrittenImage:
-    """The part of a record that a layout writes."""
-    return WrittenImage(record["name"], tuple(record["hw"]), record["xyxy"], record["class_ids"], record["weights"])

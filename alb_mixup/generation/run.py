@@ -26,9 +26,10 @@ from alb_mixup.errors import (
 from alb_mixup.generation.destination import FINISHED, JOURNAL, PLAN, Destination, Folder
 from alb_mixup.generation.journal import Journal, encode
 from alb_mixup.generation.layouts import Layout
-from alb_mixup.generation.mixer import Writer, Written, written_image
+from alb_mixup.generation.mixer import Writer, Written
 from alb_mixup.generation.plan import FAINT, Plan, read_plan, with_settings
 from alb_mixup.generation.pool import run_in_workers
+from alb_mixup.generation.record import written_image
 from alb_mixup.generation.verify import damaged, is_finished
 
 _NOTABLE = 0.001  # share of mixes that is worth a warning

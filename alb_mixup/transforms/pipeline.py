@@ -13,6 +13,7 @@ def detection_pipeline(
     bbox_format: str,
     seed: int | None = None,
     label_fields: Sequence[str] = ("labels", "mixup_weight"),
+    keypoint_fields: Sequence[str] | None = None,
 ) -> A.Compose:
     """Build the stock pipeline for samples of this package's datasets.
 
@@ -21,6 +22,7 @@ def detection_pipeline(
         bbox_format: Format of the boxes in and out.
         seed: Seed of the pipeline's randomness.
         label_fields: Names of what each box has one value of.
+        keypoint_fields: Names of what each keypoint has one value of; None: samples have no keypoints.
 
     Returns:
         `A.Compose`, whose transforms remember the last record (`get_applied_params()`).
@@ -28,6 +30,7 @@ def detection_pipeline(
     return _backend.compose(
         transforms,
         bbox_params=A.BboxParams(bbox_format, label_fields=list(label_fields)),
+        keypoint_params=None if keypoint_fields is None else _backend.keypoint_params(keypoint_fields),
         seed=seed,
         save_applied_params=True,
     )

@@ -236,3 +236,31 @@ def _uncompressed(text: str) -> list[int]:
             runs.append(value + runs[-2] if len(runs) > 2 else value)
             value = shift = 0
     return runs
+
+
+def runs_of(mask: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """From a mask, (height, width), 0 and others, to run lengths: the inverse of `draw_runs`."""
+    flat = np.asarray(mask, bool).ravel(order="F")
+    edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    begins = [0] if len(flat) and flat[0] else []  # the first run is of 0
+    return np.diff(np.concatenate([begins, [0], edges, [len(flat)]])).astype(np.int32)
+
+
+def compressed(runs: NDArray[np.int32]) -> str:
+    """Write run lengths as text: `rleToString` in cocoapi's maskApi.c, the inverse of its `rleFrString`."""
+    differences = runs.astype(np.int64)
+    differences[3:] -= runs[1:-2]
+    groups = np.zeros((len(runs), _GROUPS), np.int64)  # of 5 bits, the lowest first
+    lasts = np.zeros(len(runs), np.int64)
+    rest, is_open = differences, np.ones(len(runs), bool)
+    for group in range(_GROUPS):
+        groups[:, group] = rest & 0x1F
+        rest = rest >> 5
+        is_open = is_open & (rest != np.where(groups[:, group] & 0x10, -1, 0))  # what is left is not the sign alone
+        lasts += is_open
+    wanted = np.arange(_GROUPS) <= lasts[:, None]
+    more = np.arange(_GROUPS) < lasts[:, None]
+    return (groups + 0x20 * more + 48)[wanted].astype(np.uint8).tobytes().decode("ascii")
+
+
+_GROUPS = 7  # of 5 bits: all of 32

@@ -6,6 +6,7 @@ from typing import Any
 
 from alb_mixup.datasets.annotations.keypoints import NO_KEYPOINTS, PackedKeypoints, keypoints_from_coco
 from alb_mixup.datasets.annotations.shapes import PackedShapes, Shape, shape_from_coco
+from alb_mixup.datasets.annotations.shared import SharedArrays
 from alb_mixup.datasets.annotations.validate import InvalidLog, OnInvalid
 from alb_mixup.datasets.base import DetectionDataset, absolute_path, checked_classes
 from alb_mixup.datasets.formats.coco_json import collector_paused, columns_of, load_coco
@@ -89,9 +90,12 @@ class CocoDataset(DetectionDataset):
         shapes = reader.read_each("segmentation", shape_from_coco, Shape(), "its box is its mask") if masks else None
         points = reader.read_each("keypoints", keypoints_from_coco, NO_KEYPOINTS, "it has none") if keypoints else None
         packed, kept = reader.pack()
+        self.has_masks = masks
         self._shapes = None if shapes is None else PackedShapes.pack([shapes[row] for row in kept])
         self._keypoints = None if points is None else PackedKeypoints.pack([points[row] for row in kept])
-        self._keypoint_names = reader.keypoint_names
+        if self._keypoints is not None:
+            self.keypoint_names = self._keypoints.names(packed.class_ids, reader.keypoint_names)
+            self.skeletons = reader.skeletons
         super().__init__(
             root=reader.root,
             split=None,
@@ -126,7 +130,10 @@ class CocoDataset(DetectionDataset):
         if self._shapes is not None:
             hw = self.image_size(index)
             found["masks"] = self._shapes.masks(rows, to_xyxy(found["bboxes"], self.bbox_format, hw), hw)
-        if self._keypoints is not None:
-            names = [self._keypoint_names[class_id] for class_id in self._annotations.class_ids[rows]]
+        if self._keypoints is not None and self.keypoint_names is not None:
+            names = [self.keypoint_names[class_id] for class_id in self._annotations.class_ids[rows]]
             found |= self._keypoints.targets(rows, names)
         return found
+
+    def _parts(self) -> list[SharedArrays]:
+        return [part for part in (self._shapes, self._keypoints) if part is not None]

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alb_mixup._support.regular import read_regular
+from alb_mixup.datasets.annotations.keypoints import skeleton_from_coco
 from alb_mixup.datasets.annotations.packed import LARGEST_SIDE
 from alb_mixup.datasets.annotations.validate import InvalidLog
 from alb_mixup.datasets.formats.coco_folder import COCO_KEYS
@@ -27,11 +28,13 @@ class Category(NamedTuple):
     Attributes:
         name: Its name.
         keypoints: The names of its keypoints.
+        skeleton: Pairs of them that belong together, numbered from 1; empty where the file says none that can be read.
         other: The name of another category with the same id, so that its boxes are of neither; None: there is none.
     """
 
     name: str
     keypoints: tuple[str, ...]
+    skeleton: tuple[tuple[int, int], ...] = ()
     other: str | None = None
 
 
@@ -136,7 +139,7 @@ def _category(entry: Any, path: Path) -> Category:
         name, keypoints = entry["name"], entry.get("keypoints") or ()
         name.encode()  # not text where it is half of a surrogate pair
         if name.strip() and not isinstance(keypoints, str):
-            return Category(name.strip(), tuple(map(str, keypoints)))
+            return Category(name.strip(), tuple(map(str, keypoints)), skeleton_from_coco(entry.get("skeleton")))
     except _BAD_VALUE:
         pass
     raise DatasetError(

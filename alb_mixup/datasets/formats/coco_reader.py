@@ -12,7 +12,14 @@ from alb_mixup.datasets.annotations.packed import PackedAnnotations
 from alb_mixup.datasets.annotations.validate import BoxTable, InvalidLog, pack_valid
 from alb_mixup.datasets.base import Found
 from alb_mixup.datasets.formats.coco_folder import find_images
-from alb_mixup.datasets.formats.coco_json import Columns, image_name, read_categories, sound_columns, stated_size
+from alb_mixup.datasets.formats.coco_json import (
+    Category,
+    Columns,
+    image_name,
+    read_categories,
+    sound_columns,
+    stated_size,
+)
 from alb_mixup.datasets.formats.listing import Listing, split_names
 from alb_mixup.datasets.images.decode import Unreadable, picture_size
 from alb_mixup.errors import DatasetError
@@ -61,8 +68,10 @@ class CocoReader:
             for key, category in categories.items()
             if category.name in ids and category.other is None
         }
-        keypoints = {category.name: category.keypoints for category in categories.values()}
-        self.keypoint_names = tuple(keypoints.get(name, ()) for name in self.classes)
+        named = {category.name: category for category in categories.values()}
+        of_class = [named.get(name, Category(name, ())) for name in self.classes]
+        self.keypoint_names = tuple(category.keypoints for category in of_class)
+        self.skeletons = tuple(category.skeleton for category in of_class)
 
     def _read_images(self, path: Path, images: Path | None) -> None:
         self._image_of: dict[Any, int] = {}

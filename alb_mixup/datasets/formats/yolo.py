@@ -8,6 +8,7 @@ import numpy as np
 
 from alb_mixup.datasets.annotations.packed import PackedAnnotations
 from alb_mixup.datasets.annotations.shapes import PackedShapes
+from alb_mixup.datasets.annotations.shared import SharedArrays
 from alb_mixup.datasets.annotations.validate import BoxTable, InvalidLog, OnInvalid, pack_valid
 from alb_mixup.datasets.base import DetectionDataset, Found, absolute_path, checked_classes
 from alb_mixup.datasets.formats.listing import named_folder
@@ -95,6 +96,7 @@ class YoloDataset(DetectionDataset):
             reader.read(image)
         reader.remark()
         packed, self._shapes = reader.pack()
+        self.has_masks = masks
         super().__init__(
             root=folder.listing.root,
             split=folder.split,
@@ -131,6 +133,9 @@ class YoloDataset(DetectionDataset):
             rows = self._annotations.rows(self._image_number(index))
             found["masks"] = self._shapes.masks(rows, xyxy, (height, width), scale=(width, height))
         return found
+
+    def _parts(self) -> list[SharedArrays]:
+        return [] if self._shapes is None else [self._shapes]
 
 
 class _Reader:
