@@ -18,7 +18,8 @@ from alb_mixup import CachedDataset, DiskCache, MixUp, RecentSamples, VocDataset
 from alb_mixup._support.memory import keep_freed_memory
 from alb_mixup.functional.boxes import to_xyxy
 from alb_mixup.functional.fit import Fit
-from alb_mixup.generation.layouts import LAYOUTS, WrittenImage
+from alb_mixup.generation.layout import WrittenImage
+from alb_mixup.generation.layouts import LAYOUTS
 from benchmarks.harness import SIDE, interleave, sample, table
 from benchmarks.ours import compose
 

@@ -121,6 +121,11 @@ class DetectionDataset(Sequence[dict[str, Any]]):
         """Label files, below `root`, whose image is missing; in formats where that is invalid, see `invalid`."""
         return tuple(self._orphans)
 
+    @property
+    def is_weighted(self) -> bool:
+        """Whether some annotation has a weight of its own, other than 1."""
+        return bool((self._annotations.weights != 1).any())
+
     def __len__(self) -> int:
         return len(self._images)
 

@@ -15,7 +15,7 @@ from alb_mixup.datasets import DetectionDataset
 from alb_mixup.errors import AlbMixUpError, ImageReadError, UnreadableImageWarning
 from alb_mixup.functional.fit import Fit
 from alb_mixup.generation.destination import Destination
-from alb_mixup.generation.layouts import WrittenImage
+from alb_mixup.generation.layout import WrittenImage
 from alb_mixup.generation.plan import Plan
 from alb_mixup.generation.record import KEYPOINT_FIELDS, NUMBERS, annotations_of, numbered, written_image
 from alb_mixup.transforms.mixup import MixUp

@@ -16,7 +16,8 @@ from alb_mixup._version import __version__
 from alb_mixup.datasets import DetectionDataset
 from alb_mixup.errors import ArgumentError
 from alb_mixup.functional.geometry import FIT_MODES
-from alb_mixup.generation.layouts import LAYOUTS, Layout
+from alb_mixup.generation.layout import Layout
+from alb_mixup.generation.layouts import LAYOUTS
 
 CHOICES = {"output_format": tuple(LAYOUTS), "image_format": ("jpg", "png"), "fit_mode": FIT_MODES}
 VERSIONS = {"alb_mixup": __version__, "backend": _backend.VERSION, "opencv": cv2.__version__}
@@ -117,7 +118,13 @@ class Plan:
     def layout(self) -> Layout:
         """How the set is laid out."""
         return LAYOUTS[self.output_format](
-            self.dataset.classes, weights=not self.drop_weights, val=None if self.val is None else str(self.val)
+            self.dataset.classes,
+            weights=not self.drop_weights,
+            strict=self.drop_weights,
+            val=None if self.val is None else str(self.val),
+            masks=self.dataset.has_masks,
+            keypoint_names=self.dataset.keypoint_names,
+            skeletons=self.dataset.skeletons,
         )
 
     def describe(self) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from alb_mixup.datasets.annotations.shapes import compressed, runs_of
 from alb_mixup.datasets.protocols import like
 from alb_mixup.errors import SampleError
 from alb_mixup.functional.boxes import to_xyxy
-from alb_mixup.generation.layouts import WrittenImage
+from alb_mixup.generation.layout import WrittenImage
 
 
 class Annotated(Protocol):

@@ -25,7 +25,7 @@ from alb_mixup.errors import (
 )
 from alb_mixup.generation.destination import FINISHED, JOURNAL, PLAN, Destination, Folder
 from alb_mixup.generation.journal import Journal, encode
-from alb_mixup.generation.layouts import Layout
+from alb_mixup.generation.layout import Layout
 from alb_mixup.generation.mixer import Writer, Written
 from alb_mixup.generation.plan import FAINT, Plan, read_plan, with_settings
 from alb_mixup.generation.pool import run_in_workers

@@ -13,7 +13,8 @@ from pycocotools.coco import COCO
 import alb_mixup
 from alb_mixup.errors import ArgumentError, InvalidAnnotationWarning
 from alb_mixup.functional.boxes import to_xyxy
-from alb_mixup.generation.layouts import LAYOUTS, WrittenImage
+from alb_mixup.generation.layout import WrittenImage
+from alb_mixup.generation.layouts import LAYOUTS
 from tests.support.layouts import CLASSES
 from tests.support.voc_files import picture, save
 

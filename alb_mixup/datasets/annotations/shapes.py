@@ -208,6 +208,15 @@ def floats(numbers: Iterable[Any]) -> Points:
     return np.array(listed, np.float64)
 
 
+def runs_from(text: str, size: tuple[int, int]) -> NDArray[np.int32]:
+    """From compressed run lengths of a mask of this size to plain ones.
+
+    Raises:
+        ValueError: They are not such.
+    """
+    return _runs(text, list(size), size)
+
+
 def _runs(counts: Any, stated: Any, size: tuple[int, int]) -> NDArray[np.int32]:
     try:
         listed = _uncompressed(counts) if isinstance(counts, str) else map(operator.index, counts)
