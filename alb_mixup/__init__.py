@@ -16,6 +16,7 @@ from alb_mixup.datasets import (
     sample_dataset,
 )
 from alb_mixup.generation.run import generate
+from alb_mixup.generation.write import write_dataset
 from alb_mixup.transforms.mixup import MixUp
 from alb_mixup.view.explorer import explore, mix_pair
 from alb_mixup.view.pages import plot_samples
@@ -41,6 +42,7 @@ __all__ = [
     "plot_samples",
     "report",
     "sample_dataset",
+    "write_dataset",
 ]
 
 for _name in __all__:  # public names say where they are imported from, and files may move

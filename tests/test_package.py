@@ -91,6 +91,7 @@ def test_public_exports_are_pinned():
         "plot_samples",
         "report",
         "sample_dataset",
+        "write_dataset",
     ]
     assert all(hasattr(alb_mixup, name) for name in alb_mixup.__all__)
 

@@ -5,8 +5,6 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from typing import Any
 
-import numpy as np
-
 from alb_mixup.datasets.annotations.shapes import runs_from
 from alb_mixup.functional.boxes import from_xyxy
 from alb_mixup.generation.layout import Layout, WrittenImage, short
@@ -57,7 +55,7 @@ class CocoLayout(Layout):
                     points = [short(value) for value in image.keypoints[row]]
                     visible = [int(visibility) for visibility in points[2::3]]
                     points[2::3] = visible
-                    entry |= {"keypoints": points, "num_keypoints": np.count_nonzero(visible)}
+                    entry |= {"keypoints": points, "num_keypoints": sum(map(bool, visible))}
                 yield entry | ({"mixup_weight": short(image.weights[row])} if has_weights else {})
 
 

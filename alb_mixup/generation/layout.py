@@ -79,6 +79,12 @@ class Layout:
     def label_file(self, image: WrittenImage) -> tuple[str, str] | None:
         """Path and text of the image's own annotation file; None where the layout has one file for all."""
 
+    def files(self, image: WrittenImage, encoded: bytes) -> dict[str, bytes]:
+        """Contents, by path, of an image's file and of its own annotation file, where it has one."""
+        label_file = self.label_file(image)
+        files = {f"{self.images}/{image.name}": encoded}
+        return files if label_file is None else files | {label_file[0]: label_file[1].encode()}
+
     def index_files(self, images: Callable[[], Iterable[WrittenImage]]) -> Iterator[tuple[str, Iterator[str]]]:
         """Paths and texts of the files about the whole set.
 

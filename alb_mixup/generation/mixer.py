@@ -2,16 +2,16 @@
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
-import cv2
 import numpy as np
 
 from alb_mixup import _backend
 from alb_mixup._support.files import check_of_file
 from alb_mixup.datasets import DetectionDataset
+from alb_mixup.datasets.images.encode import encode_image
 from alb_mixup.errors import AlbMixUpError, ImageReadError, UnreadableImageWarning
 from alb_mixup.functional.fit import Fit
 from alb_mixup.generation.destination import Destination
@@ -85,7 +85,7 @@ class Mixer:
             reason = str(error.__cause__ or error) if its_own else "has no partner that can be read"
             record = {"number": number, "files": [], "primary": primary, "skipped": reason, "sources": self._sources()}
             nothing = WrittenImage(self._name(number), (1, 1), np.zeros((0, 4)), [], [])
-            return Output(record, dict.fromkeys(self._paths(nothing)))
+            return Output(record, dict.fromkeys(self._layout.files(nothing, b"")))
 
     def _made(self, number: int) -> Output:
         plan, dataset = self._plan, self._plan.dataset
@@ -104,8 +104,9 @@ class Mixer:
             "partner": self._source(drawn["reference_index"]),
             "sources": self._sources(),
         }
-        files = self._files(mixed["image"], written_image(record))
-        return Output(record | {"files": list(files)}, files)
+        encoded = encode_image(mixed["image"], plan.image_format, plan.quality)
+        files = self._layout.files(written_image(record), encoded)
+        return Output(record | {"files": list(files)}, dict(files))
 
     def _name(self, number: int) -> str:
         return f"mixup_{number:0{_DIGITS}d}.{self._plan.image_format}"
@@ -116,17 +117,6 @@ class Mixer:
     def _sources(self) -> dict[str, Any]:
         names = dict.fromkeys(map(self._source, self._dataset.asked))
         return {name: check_of_source(self._plan.dataset.root, name) for name in names}
-
-    def _paths(self, image: WrittenImage) -> list[str]:
-        label_file = self._layout.label_file(image)
-        return [f"{self._layout.images}/{image.name}", *([] if label_file is None else [label_file[0]])]
-
-    def _files(self, image: Any, written: WrittenImage) -> dict[str, bytes | None]:
-        options = [cv2.IMWRITE_JPEG_QUALITY, self._plan.quality] if self._plan.image_format == "jpg" else []
-        _, encoded = cv2.imencode(f".{self._plan.image_format}", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
-        files: dict[str, bytes | None] = {f"{self._layout.images}/{written.name}": encoded.tobytes()}
-        label_file = self._layout.label_file(written)
-        return files if label_file is None else files | {label_file[0]: label_file[1].encode()}
 
 
 class _Watched(Sequence[dict[str, Any]]):
@@ -151,16 +141,25 @@ class _Watched(Sequence[dict[str, Any]]):
         return numbered(sample), whole
 
 
+class Maker(Protocol):
+    """Makes the outputs of a plan."""
+
+    def make(self, number: int) -> Output:
+        """Make one output."""
+        ...
+
+
 class Writer:
     """Makes and writes outputs; each process that works builds one.
 
     Args:
         plan: The plan.
         destination: Where to.
+        maker: What makes them, from the plan.
     """
 
-    def __init__(self, plan: Plan, destination: Destination) -> None:
-        self._mixer, self._destination = Mixer(plan), destination
+    def __init__(self, plan: Any, destination: Destination, maker: Callable[[Any], Maker] = Mixer) -> None:
+        self._maker, self._destination = maker(plan), destination
 
     def __call__(self, numbers: Sequence[int]) -> "Written":
         """Make and write outputs, and have them on disk."""
@@ -176,7 +175,7 @@ class Writer:
         return Written(records, error)
 
     def _write(self, number: int) -> dict[str, Any]:
-        record, files = self._mixer.make(number)
+        record, files = self._maker.make(number)
         checks = []
         for path, content in files.items():
             if content is None:

@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import cv2
 import numpy as np
@@ -70,6 +70,8 @@ class Plan:
     val: str | os.PathLike[str] | None = None
     on_unreadable: str = "stop"
 
+    doing: ClassVar[str] = "mixing"
+
     def __post_init__(self) -> None:
         if not isinstance(self.dataset, DetectionDataset) or not len(self.dataset):
             raise ArgumentError(
@@ -82,22 +84,9 @@ class Plan:
         checks.beta_parameters(self.alpha)
         checks.ratio_range(self.ratio_range)
         checks.number("min_weight", self.min_weight, "a number in [0, 1]", low=0.0, high=1.0)
-        if self.val is not None and self.output_format != "yolo":
-            raise ArgumentError(
-                f"val must come with output_format='yolo', got {self.val!r} with {self.output_format!r}: only a "
-                "data.yaml names validation images"
-            )
-        if self.val is not None and not os.path.exists(self.val):
-            raise ArgumentError(
-                f"val must be a folder of images, or a file that lists them, got {self.val!r}: there is none; give "
-                "the path of validation images that are not mixed"
-            )
-        for name, low, high in (("multiplier", 1, 10**6), ("seed", 0, 2**63), ("quality", 0, 100)):
-            value = checks.whole_number(name, getattr(self, name))
-            if not low <= value <= high:
-                raise ArgumentError(f"{name} must be {low} to {high}, got {value}: give a number in that range")
-        if self.val is not None:
-            object.__setattr__(self, "val", os.path.abspath(self.val))
+        for name, low, high in (("multiplier", 1, 10**6), ("seed", 0, 2**63)):
+            _check_range(name, getattr(self, name), low, high)
+        object.__setattr__(self, "val", check_files(self.output_format, self.quality, self.val))
         self.layout()
 
     def __len__(self) -> int:
@@ -144,6 +133,34 @@ class Plan:
     def text(self) -> bytes:
         """What `describe` returns, as the destination holds it."""
         return json.dumps(self.describe(), indent=2).encode()
+
+
+def check_files(output_format: str, quality: int, val: str | os.PathLike[str] | None) -> str | None:
+    """Check what says how a set is written; return `val` as an absolute path.
+
+    Raises:
+        ArgumentError: A setting breaks its constraint.
+    """
+    checks.choice("output_format", output_format, CHOICES["output_format"])
+    _check_range("quality", quality, 0, 100)
+    if val is None:
+        return None
+    if output_format != "yolo":
+        raise ArgumentError(
+            f"val must come with output_format='yolo', got {val!r} with {output_format!r}: only a data.yaml names "
+            "validation images"
+        )
+    if not os.path.exists(val):
+        raise ArgumentError(
+            f"val must be a folder of images, or a file that lists them, got {val!r}: there is none; give the path of "
+            "validation images that are not mixed"
+        )
+    return os.path.abspath(val)
+
+
+def _check_range(name: str, value: int, low: int, high: int) -> None:
+    if not low <= checks.whole_number(name, value) <= high:
+        raise ArgumentError(f"{name} must be {low} to {high}, got {value}: give a number in that range")
 
 
 def read_plan(text: bytes) -> dict[str, Any] | None:

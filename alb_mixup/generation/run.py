@@ -6,6 +6,7 @@ import io
 import os
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from alb_mixup.errors import (
     OutputError,
     UnreadableImageWarning,
 )
+from alb_mixup.generation.conversion import Conversion
 from alb_mixup.generation.destination import FINISHED, JOURNAL, PLAN, Destination, Folder
 from alb_mixup.generation.journal import Journal, encode
 from alb_mixup.generation.layout import Layout
@@ -52,7 +54,8 @@ def generate(
     """Mix a dataset with itself and write the mixes as a dataset, which `open_dataset` reads, weights included.
 
     Each image is the primary of `multiplier` mixes. Beside the set lies `manifest.csv`: λ and the two source images,
-    relative to the dataset's root, of each mix. Boxes are written; masks and keypoints are not.
+    relative to the dataset's root, of each mix. Masks and keypoints are mixed and written where the dataset was opened
+    with them and the layout holds them.
 
     The result depends on the dataset and the settings alone, not on `workers`. Stopped, by whatever, a power cut
     included, the same call goes on where it was: what is there is kept, what is missing is made, and the result is the
@@ -88,13 +91,15 @@ def generate(
     check_workers(workers)
     folder = Folder(destination)
 
-    def in_processes(missing: list[int]) -> Generator[Written, None, None]:
-        size = max(1, min(_BATCH, -(-len(missing) // (2 * workers))))
-        batches = [missing[begin : begin + size] for begin in range(0, len(missing), size)]
-        return run_in_workers(Writer, (plan, folder), batches, min(workers, max(1, len(batches))))
-
-    carry_out(plan, folder, in_processes, progress)
+    carry_out(plan, folder, partial(in_processes, (plan, folder), workers), progress)
     return folder.root
+
+
+def in_processes(arguments: tuple[Any, ...], workers: int, missing: list[int]) -> Generator[Written, None, None]:
+    """Make and write outputs in processes of this machine, by `Writer(*arguments)`."""
+    size = max(1, min(_BATCH, -(-len(missing) // (2 * workers))))
+    batches = [missing[begin : begin + size] for begin in range(0, len(missing), size)]
+    return run_in_workers(Writer, arguments, batches, min(workers, max(1, len(batches))))
 
 
 def check_workers(workers: int) -> None:
@@ -107,7 +112,7 @@ def check_workers(workers: int) -> None:
         raise ArgumentError(f"workers must be at least 1, got {workers}: 1 is one after the other")
 
 
-def carry_out(plan: Plan, destination: Destination, engine: Engine, progress: bool) -> None:
+def carry_out(plan: Plan | Conversion, destination: Destination, engine: Engine, progress: bool) -> None:
     """Write what is missing of a plan's set; then the files about the whole of it.
 
     Args:
@@ -135,7 +140,7 @@ def carry_out(plan: Plan, destination: Destination, engine: Engine, progress: bo
         ) from error
 
 
-def _warn_of_hard_labels(plan: Plan) -> None:
+def _warn_of_hard_labels(plan: Plan | Conversion) -> None:
     share = plan.faint_share() if plan.drop_weights else 0.0
     if share >= _NOTABLE:
         warnings.warn(
@@ -146,7 +151,7 @@ def _warn_of_hard_labels(plan: Plan) -> None:
         )
 
 
-def _claim(destination: Destination, plan: Plan) -> None:
+def _claim(destination: Destination, plan: Plan | Conversion) -> None:
     """Make a destination this plan's, or find that it is."""
     text = destination.read(PLAN)
     if text == plan.text():
@@ -173,7 +178,7 @@ def _claim(destination: Destination, plan: Plan) -> None:
     destination.write(PLAN, [plan.text()])
 
 
-def _complete(destination: Destination, plan: Plan, engine: Engine, progress: bool) -> None:
+def _complete(destination: Destination, plan: Plan | Conversion, engine: Engine, progress: bool) -> None:
     """Make what is missing, then the files about the whole set."""
     with contextlib.closing(destination.journal(len(plan))) as journal:
         journal.forget(damaged(destination, journal, plan.dataset.root, progress))
@@ -182,7 +187,7 @@ def _complete(destination: Destination, plan: Plan, engine: Engine, progress: bo
             if missing or not is_finished(destination):
                 for _ in progress_bar(
                     _noted(journal, engine(missing)),
-                    "mixing",
+                    plan.doing,
                     total=len(plan),
                     initial=len(plan) - len(missing),
                     shown=progress,
@@ -203,7 +208,7 @@ def _noted(journal: Journal, done: Generator[Written, None, None]) -> Iterator[i
                 raise error
 
 
-def _finish(destination: Destination, plan: Plan, journal: Journal) -> None:
+def _finish(destination: Destination, plan: Plan | Conversion, journal: Journal) -> None:
     """Write the files about the whole set, and at last that it is finished."""
     layout = plan.layout()
     skipped = [record for record in journal if "skipped" in record]
@@ -224,7 +229,7 @@ def _made(records: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     return (record for record in records if "skipped" not in record)
 
 
-def _tell_of_skipped(destination: Destination, plan: Plan) -> None:
+def _tell_of_skipped(destination: Destination, plan: Plan | Conversion) -> None:
     """Warn of the mixes that are left out, also where another run left them out.
 
     Raises:

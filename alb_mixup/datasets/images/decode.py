@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from alb_mixup._support.regular import open_regular, read_regular
 from alb_mixup.datasets.images.containers import Header
-from alb_mixup.datasets.images.header import is_cut_short, is_jpeg, read_header
+from alb_mixup.datasets.images.header import is_cut_short, is_jpeg, is_upright, read_header
 from alb_mixup.errors import ArgumentError, ImageReadError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
@@ -76,6 +76,23 @@ def decode_picture(path: Path, size: tuple[int, int] | None) -> NDArray[np.uint8
     """
     data, header = _read_picture(path, size)
     return _rgb(_decode_as_stated(data, header, size))
+
+
+def read_upright(path: Path, size: tuple[int, int] | None) -> bytes | None:
+    """Read an image file as it is, where every decoder shows the same picture; None where EXIF may turn or mirror it.
+
+    Args:
+        path: The file.
+        size: As for `read_image`.
+
+    Raises:
+        ImageReadError: As `read_image`, as far as header and end of the file tell.
+    """
+    try:
+        data, _ = _read_picture(path, size)
+    except Unreadable as error:
+        raise _read_error(path, error) from error
+    return data if is_upright(data) else None
 
 
 def read_fitted_image(

@@ -37,6 +37,22 @@ def is_jpeg(data: bytes) -> bool:
     return data.startswith(_JPEG)
 
 
+def is_upright(data: bytes) -> bool:
+    """Tell whether an image is shown as it is stored: True only where no EXIF orientation can turn or mirror it.
+
+    Args:
+        data: The whole file.
+    """
+    header = read_header(data)
+    if header is None or header.shown is None:
+        return False
+    return not is_jpeg(data) or all(
+        containers.exif_orientation(data[start + len(_EXIF) : end]) == 1
+        for marker, start, end in _jpeg_segments(data)
+        if marker == _JPEG_APP1 and data.startswith(_EXIF, start)
+    )
+
+
 def is_cut_short(data: bytes) -> bool | None:
     """Tell whether an image file ends before its picture does; None where its format cannot say.
 

@@ -1,0 +1,18 @@
+"""From RGB pixels to an image file."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+
+def encode_image(image: NDArray[np.uint8], image_format: str, quality: int) -> bytes:
+    """Encode an image.
+
+    Args:
+        image: uint8 (H, W, 3), RGB.
+        image_format: "png", or "jpg".
+        quality: Of JPEG, 0 to 100.
+    """
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality] if image_format == "jpg" else []
+    _, encoded = cv2.imencode(f".{image_format}", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
+    return encoded.tobytes()
