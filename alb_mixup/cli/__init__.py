@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 
 from alb_mixup._support import interrupt
-from alb_mixup.cli import check, generate, preview
+from alb_mixup.cli import check, convert, generate, preview
 from alb_mixup.cli.parser import EXIT_CODES, Parser
 from alb_mixup.cli.terminal import PIPE_CLOSED, OutputClosed, complain, say
 from alb_mixup.cli.words import in_shell_words
@@ -22,6 +22,7 @@ examples:
   alb-mixup check datasets/dogs                 what it holds, and what is wrong with it
   alb-mixup preview datasets/dogs -o mixes.png  mixes beside their originals
   alb-mixup generate datasets/dogs mixed --format yolo --multiplier 3
+  alb-mixup convert datasets/dogs dogs-coco --format coco
   alb-mixup COMMAND --help                      options and examples of a command
 """
 _DEBUG = "ALB_MIXUP_DEBUG"
@@ -43,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _run(given)
     except KeyboardInterrupt:
         interrupt.ignore()
-        goes_on = "; the same command goes on from what is done" if given[:1] == ["generate"] else ""
+        goes_on = "; the same command goes on from what is done" if given[:1] in (["generate"], ["convert"]) else ""
         complain(f"alb-mixup: interrupted{goes_on}")
         return interrupt.EXIT_CODE
     except OutputClosed:
@@ -98,6 +99,7 @@ def _parse(given: list[str]) -> argparse.Namespace:
         ("check", "count what a dataset holds, and name what is wrong with it", check),
         ("preview", "draw mixes of a dataset beside their originals", preview),
         ("generate", "write mixes of a dataset as a dataset, weights included", generate),
+        ("convert", "write a dataset in another layout, weights included", convert),
     ):
         added[name] = commands.add_parser(name, help=does, description=does, epilog=f"{command.EXAMPLES}\n{EXIT_CODES}")
         added[name].set_defaults(run=command.run)

@@ -2,7 +2,7 @@
 
 import argparse
 
-from alb_mixup.cli.parser import SOURCE, add_reading, whole
+from alb_mixup.cli.parser import SOURCE, add_reading, add_shapes, whole
 from alb_mixup.cli.source import open_source, tell_of_invalid
 from alb_mixup.errors import ArgumentError
 from alb_mixup.generation.plan import CHOICES
@@ -23,12 +23,9 @@ is done.
 def add(command: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     command.add_argument("src", metavar="SRC", help=SOURCE)
-    command.add_argument(
-        "dst", metavar="DST", help="new or empty folder, or one that the same command has begun"
-    )
-    reading = add_reading(command)
-    reading.add_argument("--masks", action="store_true", help="read the masks of COCO or YOLO, and write them")
-    reading.add_argument("--keypoints", action="store_true", help="read the keypoints of COCO, and write them")
+    command.add_argument("dst", metavar="DST", help="new or empty folder, or one that the same command has begun")
+    add_reading(command)
+    add_shapes(command)
     command.add_argument(
         "--format", default="coco", choices=CHOICES["output_format"], help="layout of DST (default: coco)"
     )
@@ -58,7 +55,7 @@ def run(arguments: argparse.Namespace) -> tuple[str, int]:
     """
     if arguments.val is not None and arguments.format != "yolo":
         raise ArgumentError(f"--val must come with --format yolo, got {arguments.val!r} alone: add it")
-    dataset = open_source(arguments, masks=arguments.masks, keypoints=arguments.keypoints)
+    dataset = open_source(arguments)
     tell_of_invalid(dataset, arguments)
     root = write_dataset(
         dataset,

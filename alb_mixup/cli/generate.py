@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from alb_mixup._support import checks
-from alb_mixup.cli.parser import SOURCE, add_mixing, add_reading, real, whole
+from alb_mixup.cli.parser import SOURCE, add_mixing, add_reading, add_shapes, real, whole
 from alb_mixup.cli.source import open_source, tell_of_invalid
 from alb_mixup.errors import ArgumentError
 from alb_mixup.generation.plan import CHOICES
@@ -32,6 +32,7 @@ def add(command: argparse.ArgumentParser) -> None:
         help="new or empty folder, or one that the same command has begun; for Ray also a URL, such as s3://",
     )
     add_reading(command)
+    add_shapes(command)
     command.add_argument(
         "--format", default="coco", choices=CHOICES["output_format"], help="layout of DST (default: coco)"
     )

@@ -96,6 +96,13 @@ def add_reading(command: argparse.ArgumentParser) -> None:
     reading.add_argument("--keep-difficult", action="store_true", help="keep VOC's difficult objects")
 
 
+def add_shapes(command: argparse.ArgumentParser) -> None:
+    """Add the options that read more than boxes."""
+    shapes = command.add_argument_group("what is read and written beside boxes")
+    shapes.add_argument("--masks", action="store_true", help="masks, of COCO or YOLO")
+    shapes.add_argument("--keypoints", action="store_true", help="keypoints, of COCO")
+
+
 def add_mixing(command: argparse.ArgumentParser) -> None:
     """Add the options that say how pairs are mixed."""
     mixing = command.add_argument_group("mixing")

@@ -31,6 +31,8 @@ def open_source(arguments: argparse.Namespace) -> DetectionDataset:
             classes=_classes(arguments.classes),
             on_invalid=arguments.on_invalid,
             keep_difficult=arguments.keep_difficult,
+            masks=getattr(arguments, "masks", False),
+            keypoints=getattr(arguments, "keypoints", False),
         )
 
 

@@ -44,6 +44,8 @@ def open_dataset(
     classes: Sequence[str] | None = None,
     on_invalid: OnInvalid = "drop",
     keep_difficult: bool = False,
+    masks: bool = False,
+    keypoints: bool = False,
 ) -> DetectionDataset:
     """Open a dataset in any of the layouts that this package reads, as the usual tools export them.
 
@@ -62,6 +64,8 @@ def open_dataset(
         classes: As for the reader.
         on_invalid: As for the reader.
         keep_difficult: As for `VocDataset`; only for Pascal VOC.
+        masks: As for `CocoDataset` and `YoloDataset`; not for Pascal VOC.
+        keypoints: As for `CocoDataset`; only for COCO.
 
     Returns:
         A `VocDataset`, `YoloDataset` or `CocoDataset`, with its other settings at their defaults.
@@ -88,8 +92,13 @@ def open_dataset(
     source, kind, splits = _resolve(source, split, layout, tree)
     if splits:
         split = None  # the folder of one split
-    if keep_difficult and kind != "voc":
-        raise ArgumentError(f"keep_difficult must be False for {_TITLES[kind]}, got {keep_difficult!r}: leave it out")
+    for name, given, kinds in (
+        ("keep_difficult", keep_difficult, ("voc",)),
+        ("masks", masks, ("coco", "yolo")),
+        ("keypoints", keypoints, ("coco",)),
+    ):
+        if given and kind not in kinds:
+            raise ArgumentError(f"{name} must be False for {_TITLES[kind]}, got {given!r}: leave it out")
     if kind == "voc":
         voc = VocDataset(
             source, split, images=images, annotations=annotations, classes=classes, keep_difficult=keep_difficult,
@@ -99,13 +108,13 @@ def open_dataset(
         return voc
     if kind == "yolo":
         yolo = YoloDataset(
-            source, split, images=images, annotations=annotations, classes=classes, on_invalid=on_invalid
+            source, split, images=images, annotations=annotations, classes=classes, masks=masks, on_invalid=on_invalid
         )
         yolo.splits = splits or yolo.splits
         return yolo
     file, of_files = _coco_file(source, split, annotations, tree)
     folder = None if images is None else named_folder(images, file.parent if source.is_file() else source, "images")
-    coco = CocoDataset(file, folder, classes=classes, on_invalid=on_invalid)
+    coco = CocoDataset(file, folder, classes=classes, masks=masks, keypoints=keypoints, on_invalid=on_invalid)
     coco.splits = splits or of_files
     return coco
 

@@ -45,7 +45,7 @@ def _joined(rings: list[Array]) -> Array:
         begin = _nearest(following, turned[leave])
         ways.append(turned[: leave + 1])
         returns.append(np.concatenate([turned[leave:], turned[:1]]))
-    joined = np.concatenate([*ways, *reversed(returns)])
+    joined: Array = np.concatenate([*ways, *reversed(returns)])
     return joined[(joined != np.roll(joined, 1, axis=0)).any(axis=1)]
 
 

@@ -28,8 +28,8 @@ IDS = [0, 1, 2, 0, 1, 2, 0, 0]
 WEIGHTS = [1.0, 0.1, 1 / 3, 0.999, 1e-7, 0.5, 0.0, 0.25]
 
 
-def write(root, output_format, images, *, classes=CLASSES, weights=True):
-    layout = LAYOUTS[output_format](classes, weights=weights)
+def write(root, output_format, images, *, classes=CLASSES, weights=True, **held):
+    layout = LAYOUTS[output_format](classes, weights=weights, strict=not weights, **held)
     for image in images:
         save(root / layout.images / image.name, picture(*image.hw))
     labels = filter(None, map(layout.label_file, images))
