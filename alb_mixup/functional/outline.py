@@ -45,8 +45,9 @@ def _joined(rings: list[Array]) -> Array:
         begin = _nearest(following, turned[leave])
         ways.append(turned[: leave + 1])
         returns.append(np.concatenate([turned[leave:], turned[:1]]))
-    joined: Array = np.concatenate([*ways, *reversed(returns)])
-    return joined[(joined != np.roll(joined, 1, axis=0)).any(axis=1)]
+    joined = np.concatenate([*ways, *reversed(returns)])
+    is_new = (joined != np.roll(joined, 1, axis=0)).any(axis=1)
+    return np.asarray(joined[is_new])
 
 
 def _nearest(corners: Array, point: Array) -> int:

@@ -222,14 +222,10 @@ class Converter:
             image_format = self._plan.image_format or "png"
             hw, primary, sources = sample["image"].shape[:2], str(number), {}
             suffix, encoded = f".{image_format}", encode_image(sample["image"], image_format, self._plan.quality)
-        try:
-            annotations = annotations_of(sample, hw, dataset)
-        except SampleError as error:
-            raise SampleError(f"{error} (in dataset[{number}])") from error
         record = {
             "number": number,
             "name": f"{self._stems[number]}{suffix}",
-            **annotations,
+            **annotations_of(sample, hw, dataset, f"dataset[{number}]"),
             "ratio": "",
             "primary": primary,
             "partner": "",

@@ -41,7 +41,9 @@ def numbered(sample: dict[str, Any]) -> dict[str, Any]:
     return like(sample, sample | {NUMBERS: np.arange(len(sample["labels"]), dtype=np.float32)})
 
 
-def annotations_of(sample: Mapping[str, Any], hw: tuple[int, int], dataset: Annotated) -> dict[str, Any]:
+def annotations_of(
+    sample: Mapping[str, Any], hw: tuple[int, int], dataset: Annotated, where: str = "the mix"
+) -> dict[str, Any]:
     """Turn a sample's annotations into JSON types.
 
     Args:
@@ -50,6 +52,7 @@ def annotations_of(sample: Mapping[str, Any], hw: tuple[int, int], dataset: Anno
             its number says, in the field `box_number`; without this field, its position.
         hw: Height and width of its image.
         dataset: What it is a sample of, or is made of samples of.
+        where: What messages call it.
 
     Returns:
         What `written_image` reads: `hw`, `xyxy`, `class_ids`, `weights`, and `masks` and `keypoints` where the
@@ -62,9 +65,13 @@ def annotations_of(sample: Mapping[str, Any], hw: tuple[int, int], dataset: Anno
     labels = [str(label) for label in sample["labels"]]
     unknown = [label for label in labels if label not in ids]
     if unknown:
-        raise SampleError(f"labels must be among the classes, got {unknown[0]!r}: name it in classes=")
+        raise SampleError(f"labels of {where} must be among the classes, got {unknown[0]!r}: name it in classes=")
     class_ids = [ids[label] for label in labels]
     numbers = np.asarray(sample.get(NUMBERS, np.arange(len(labels)))).astype(int).tolist()
+    if len(set(numbers)) < len(numbers):
+        raise SampleError(
+            f"{NUMBERS} of {where} must number its boxes, got {numbers}: name it in index_fields of MixUp"
+        )
     record: dict[str, Any] = {
         "hw": list(hw),
         "xyxy": to_xyxy(sample["bboxes"], dataset.bbox_format, hw).tolist(),
@@ -72,23 +79,23 @@ def annotations_of(sample: Mapping[str, Any], hw: tuple[int, int], dataset: Anno
         "weights": np.asarray(sample.get("mixup_weight", np.ones(len(labels))), np.float64).tolist(),
     }
     if dataset.has_masks:
-        record["masks"] = _masks(sample["masks"], numbers, hw)
+        record["masks"] = _masks(sample["masks"], numbers, hw, where)
     if dataset.keypoint_names is not None:
         names = [dataset.keypoint_names[class_id] for class_id in class_ids]
-        record["keypoints"] = _keypoints(sample, dict(zip(numbers, names, strict=True)))
+        record["keypoints"] = _keypoints(sample, dict(zip(numbers, names, strict=True)), where)
     return record
 
 
-def _masks(masks: Sequence[Any], numbers: Sequence[int], hw: tuple[int, int]) -> list[str]:
+def _masks(masks: Sequence[Any], numbers: Sequence[int], hw: tuple[int, int], where: str) -> list[str]:
     if max(numbers, default=-1) >= len(masks) or any(np.shape(mask) != hw for mask in masks):
         raise SampleError(
-            f"masks must be one of {hw} for each of {len(numbers)} boxes, got {[np.shape(mask) for mask in masks]}: "
-            "give all, of the image's size"
+            f"masks of {where} must be one of {hw} for each of {len(numbers)} boxes, got "
+            f"{[np.shape(mask) for mask in masks]}: give all, of the image's size"
         )
     return [compressed(runs_of(np.asarray(masks[number]))) for number in numbers]
 
 
-def _keypoints(sample: Mapping[str, Any], names: Mapping[int, Sequence[str]]) -> list[list[float]]:
+def _keypoints(sample: Mapping[str, Any], names: Mapping[int, Sequence[str]], where: str) -> list[list[float]]:
     """Of each box, by its number, all keypoints of its class; those that are not there are not labelled."""
     found = {number: np.zeros((len(own), 3)) for number, own in names.items()}
     points = np.asarray(sample["keypoints"], np.float64).reshape(-1, 2)
@@ -96,23 +103,16 @@ def _keypoints(sample: Mapping[str, Any], names: Mapping[int, Sequence[str]]) ->
     for (x, y), label, number, visibility in zip(
         points, sample["keypoint_labels"], sample["keypoint_boxes"], visible, strict=True
     ):
-        own = found.get(int(number))
-        if own is not None:  # else its box is gone
-            place = _place(label, names[int(number)])
-            if own[place, 2]:
-                raise SampleError(
-                    f"keypoint_labels must name each keypoint of a box once, got {label!r} twice: tell them apart"
-                )
-            own[place] = x, y, visibility
+        own, own_names = found.get(int(number)), names.get(int(number), ())
+        if own is None:  # its box is gone
+            continue
+        if label not in own_names or own[own_names.index(label), 2]:
+            raise SampleError(
+                f"keypoint_labels of {where} must be keypoint_names of their box's class, each once, got {label!r} of "
+                f"{list(own_names)}: correct the sample"
+            )
+        own[own_names.index(label)] = x, y, visibility
     return [own.ravel().tolist() for own in found.values()]
-
-
-def _place(label: str, names: Sequence[str]) -> int:
-    if label not in names:
-        raise SampleError(
-            f"keypoint_labels must be among the keypoint_names of their box's class, got {label!r}: add it to them"
-        )
-    return names.index(label)
 
 
 def written_image(record: Mapping[str, Any]) -> WrittenImage:
