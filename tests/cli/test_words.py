@@ -34,8 +34,8 @@ def test_arguments_are_named_as_the_shell_names_them(python, shell):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["chek", "x"], "COMMAND must be one of check, preview, generate, got 'chek': did you mean check?"),
-        (["xyz"], "COMMAND must be one of check, preview, generate, got 'xyz'"),
+        (["chek", "x"], "COMMAND must be one of check, preview, generate, convert, got 'chek': did you mean check?"),
+        (["xyz"], "COMMAND must be one of check, preview, generate, convert, got 'xyz'"),
         ([], "COMMAND must be given, got nothing"),
         (["check"], "SRC must be given, got nothing (alb-mixup check --help says more)"),
         (["check", "x", "--splt", "train"], "got '--splt': did you mean --split?"),
