@@ -9,7 +9,7 @@ def encode_image(image: NDArray[np.uint8], image_format: str, quality: int) -> b
     """Encode an image.
 
     Args:
-        image: uint8 (H, W, 3), RGB.
+        image: (H, W, 3) uint8, RGB.
         image_format: "png", or "jpg".
         quality: Of JPEG, 0 to 100.
 
