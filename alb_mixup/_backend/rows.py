@@ -28,6 +28,13 @@ def is_oriented(processor: Any) -> bool:
     return getattr(processor.params, "bbox_type", "hbb") == "obb"
 
 
+def add_label_field(pipeline: Any, field: str) -> None:
+    """Have the boxes of a pipeline carry one more label field."""
+    params = pipeline.processors["bboxes"].params
+    params.label_fields = [*(params.label_fields or ()), field]
+    pipeline._available_keys.add(field)
+
+
 def to_internal(processor: Any, rows: Array, hw: tuple[int, int], row_format: str | None = None) -> Array:
     """Convert annotation rows to what a pipeline holds inside: normalized xyxy, or x, y, z, angle, scale.
 

@@ -26,7 +26,7 @@ from alb_mixup.errors import (
 from alb_mixup.generation.destination import FINISHED, JOURNAL, PLAN, Destination, Folder
 from alb_mixup.generation.journal import Journal, encode
 from alb_mixup.generation.layouts import Layout
-from alb_mixup.generation.mixer import Writer, Written
+from alb_mixup.generation.mixer import Mixer, Writer, Written
 from alb_mixup.generation.plan import FAINT, Plan, read_plan, with_settings
 from alb_mixup.generation.pool import run_in_workers
 from alb_mixup.generation.record import written_image
@@ -51,8 +51,11 @@ def generate(
 ) -> Path:
     """Mix a dataset with itself and write the mixes as a dataset, which `open_dataset` reads, weights included.
 
-    Each image is the primary of `multiplier` mixes. Beside the set lies `manifest.csv`: λ and the two source images,
-    relative to the dataset's root, of each mix. Boxes are written; masks and keypoints are not.
+    Each image is the primary of `multiplier` mixes, or goes through `pipeline` as often, whatever that holds. Beside
+    the set lies `manifest.csv`, with a row for each MixUp that an output went through, in their order: its image, λ,
+    and the two source images, below the dataset's root or else absolute; with a pipeline also which of its MixUps it
+    was, counted from 1. An output that went through none has one row, without λ and partner. Boxes are written; masks
+    and keypoints are not.
 
     The result depends on the dataset and the settings alone, not on `workers`. Stopped, by whatever, a power cut
     included, the same call goes on where it was: what is there is kept, what is missing is made, and the result is the
@@ -75,6 +78,8 @@ def generate(
         ArgumentError: An argument breaks its constraint.
         OutputError: `destination` holds something else, or cannot be written. What is written stays.
         ImageReadError: An image cannot be read, and `on_unreadable` is "stop".
+        SampleError: `pipeline` fails, or returns what cannot be written. It is tried on one image before anything is
+            written.
         WorkerError: A worker was killed.
 
     Examples:
@@ -121,6 +126,8 @@ def carry_out(plan: Plan, destination: Destination, engine: Engine, progress: bo
         AlbMixUpError: What the engine raises.
     """
     remove_abandoned()
+    if plan.pipeline is not None:
+        _try(plan)
     try:
         _claim(destination, plan)
         _warn_of_hard_labels(plan)
@@ -133,6 +140,17 @@ def carry_out(plan: Plan, destination: Destination, engine: Engine, progress: bo
             f"destination must be a folder that can be written, got {destination}: {error.strerror or error}; what "
             "is there is whole, and the same call goes on from it when this is mended"
         ) from error
+
+
+def _try(plan: Plan) -> None:
+    """Run the pipeline on the first image that can be read, so that a wrong one is refused before anything is written.
+
+    Raises:
+        SampleError: It fails, or returns what cannot be written.
+        ImageReadError: An image cannot be read, and is not to be skipped.
+    """
+    mixer = Mixer(plan)
+    any("skipped" not in mixer.make(number).record for number in range(len(plan.dataset)))
 
 
 def _warn_of_hard_labels(plan: Plan) -> None:
@@ -215,7 +233,8 @@ def _finish(destination: Destination, plan: Plan, journal: Journal) -> None:
         written[_SKIPPED] = destination.write(_SKIPPED, _csv(["number", "primary", "reason"], rows))
     else:
         destination.remove(_SKIPPED)
-    written[_MANIFEST] = destination.write(_MANIFEST, _manifest(layout, _made(journal)))
+    manifest = _manifest(layout, _made(journal), of_pipeline=plan.pipeline is not None)
+    written[_MANIFEST] = destination.write(_MANIFEST, manifest)
     written[JOURNAL] = destination.write(JOURNAL, journal.lines())
     destination.write(FINISHED, [encode({"outputs": len(plan), "files": written})])
 
@@ -225,7 +244,7 @@ def _made(records: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def _tell_of_skipped(destination: Destination, plan: Plan) -> None:
-    """Warn of the mixes that are left out, also where another run left them out.
+    """Warn of the outputs that are left out, also where another run left them out.
 
     Raises:
         ImageReadError: Not one is left.
@@ -238,17 +257,26 @@ def _tell_of_skipped(destination: Destination, plan: Plan) -> None:
     if len(rows) == len(plan):
         raise ImageReadError(f"dataset must have images that can be read, got none of {len(plan.dataset)}: {first}")
     warnings.warn(
-        f"{len(rows)} of {len(plan)} mixes are left out, for their images cannot be read ({_SKIPPED} has them all): "
+        f"{len(rows)} of {len(plan)} outputs are left out, for their images cannot be read ({_SKIPPED} has them all): "
         f"{first}",
         UnreadableImageWarning,
         stacklevel=4,
     )
 
 
-def _manifest(layout: Layout, records: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:
-    """The manifest as CSV: the image below the destination, λ, the two source images below the dataset's root."""
-    rows = ([f"{layout.images}/{r['name']}", r["ratio"], r["primary"], r["partner"]] for r in records)
-    return _csv(["image", "ratio", "primary", "partner"], rows)
+def _manifest(layout: Layout, records: Iterable[Mapping[str, Any]], *, of_pipeline: bool) -> Iterator[bytes]:
+    """The manifest as CSV, a row for each MixUp that an output went through; one without λ where it went through none.
+
+    Columns: the image below the destination, λ, the two source images, and of a pipeline which of its MixUps it was.
+    """
+    header = ["image", "ratio", "primary", "partner", "mixup"]
+    rows = (
+        [f"{layout.images}/{record['name']}", ratio, record["primary"], partner, mixup]
+        for record in records
+        for mixup, ratio, partner in record["mixups"] or [("", "", "")]
+    )
+    columns = len(header) if of_pipeline else len(header) - 1
+    return _csv(header[:columns], (row[:columns] for row in rows))
 
 
 def _csv(header: list[str], rows: Iterable[list[Any]]) -> Iterator[bytes]:
