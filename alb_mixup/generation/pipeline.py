@@ -88,21 +88,24 @@ def read_pipeline(path: str | os.PathLike[str]) -> Any:
     Raises:
         ArgumentError: The file is something else, or its pipeline cannot be built here.
     """
-    wrong = f"pipeline must be a file that A.save wrote, JSON or YAML, got {os.fspath(path)}"
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        content = _parsed(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise ArgumentError(f"{wrong}, which cannot be read: {error}") from error
-    content = _parsed(text)
+        raise _unusable(path, f"which cannot be read ({error}): give the path of one") from error
     if not isinstance(content, Mapping) or not isinstance(content.get("transform"), Mapping):
-        raise ArgumentError(f"{wrong}, which holds something else: A.save(pipeline, 'pipeline.json') writes one")
+        raise _unusable(path, "which holds something else: A.save(pipeline, 'pipeline.json') writes one")
     try:
         return _backend.from_dict(dict(content))
     except (AlbMixUpError, LookupError, TypeError, ValueError, AttributeError) as error:
-        raise ArgumentError(
-            f"{wrong}, whose pipeline cannot be built here ({type(error).__name__}: {error}): save it with the "
-            f"installed {_backend.VERSION}, and its datasets where they are"
+        raise _unusable(
+            path,
+            f"which cannot be built here ({type(error).__name__}: {error}): save it with {_backend.VERSION}, its "
+            "datasets where they are",
         ) from error
+
+
+def _unusable(path: str | os.PathLike[str], why: str) -> ArgumentError:
+    return ArgumentError(f"pipeline must be a file that A.save wrote, JSON or YAML, got {os.fspath(path)}, {why}")
 
 
 def _parsed(text: str) -> Any:

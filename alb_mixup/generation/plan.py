@@ -26,7 +26,6 @@ CHOICES = {"output_format": tuple(LAYOUTS), "image_format": ("jpg", "png"), "fit
 VERSIONS = {"alb_mixup": __version__, "backend": _backend.VERSION, "opencv": cv2.__version__}
 FAINT = 0.1  # share of the pixels below which an object can hardly be seen
 ON_UNREADABLE = ("stop", "skip")
-_OF_MIXUP = ("alpha", "ratio_range", "fit_mode", "min_weight")  # settings that a pipeline has in its MixUps
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
@@ -188,6 +187,10 @@ class Plan:
     def text(self) -> bytes:
         """What `describe` returns, as the destination holds it."""
         return json.dumps(self.describe(), indent=2).encode()
+
+
+# Settings that MixUp has as well: a pipeline has them in its own.
+_OF_MIXUP = sorted(Plan.__dataclass_fields__.keys() & inspect.signature(MixUp).parameters.keys())
 
 
 def _faint_share(mixup: MixUp) -> float:

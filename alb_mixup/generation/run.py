@@ -177,7 +177,10 @@ def _claim(destination: Destination, plan: Plan) -> None:
                 "file back from a copy, or take another folder"
             )
         changed = {key: value for key, value in plan.describe().items() if found.get(key) != value}
-        other = [f"{key}={found.get(key)!r} (now {value!r})" for key, value in changed.items()]
+        other = [
+            "another pipeline" if key == "pipeline" else f"{key}={found.get(key)!r} (now {value!r})"
+            for key, value in changed.items()
+        ]
         if other:
             raise OutputError(
                 f"destination must be new, empty, or begun with the same dataset and settings, got {destination}, made "
