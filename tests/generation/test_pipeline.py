@@ -22,7 +22,8 @@ WEIGHTED = ["labels", "mixup_weight"]
 
 
 def compose(*transforms, bbox_format="pascal_voc", label_fields=WEIGHTED, **params):
-    return A.Compose(list(transforms), bbox_params=A.BboxParams(bbox_format, label_fields=label_fields, **params))
+    bbox_params = A.BboxParams(bbox_format, label_fields=label_fields, **params)
+    return A.Compose([*transforms, A.NoOp()], bbox_params=bbox_params)  # 2.0.8 warns of one that does nothing to boxes
 
 
 @pytest.fixture
@@ -55,11 +56,8 @@ def mixed_by_oracle(rows):
 def flipped(sample):
     width = sample["image"].shape[1]
     boxes = np.asarray(sample["bboxes"], np.float64).reshape(-1, 4)
-    return {
-        **sample,
-        "image": sample["image"][:, ::-1],
-        "bboxes": [[width - c, b, width - a, d] for a, b, c, d in boxes],
-    }
+    boxes[:, [0, 2]] = width - boxes[:, [2, 0]]
+    return {**sample, "image": sample["image"][:, ::-1], "bboxes": boxes}
 
 
 # ------------------------------------------------------------------------------------------ right values
@@ -283,8 +281,8 @@ def shifted(source):
     return compose(MixUp(source, reference_transform=compose(MixUp(source), bbox_format="coco")))
 
 
-def function():
-    return A.Lambda(image=lambda image, **_: image, name="mine")
+def as_it_is(image, **_):
+    return image
 
 
 REFUSED = {
@@ -299,13 +297,11 @@ REFUSED = {
         lambda source: compose(MixUp(CachedDataset(MosaicDataset(source), 10**6))), "got a MixUp of CachedDataset",
     ),
     "in the partner": (shifted, "pipeline must have no MixUp in a reference_transform"),
-    "a function": (
-        lambda _: compose(A.OneOf([function()])), "pipeline must be one that A.save can write .* Lambda is not serial",
-    ),
+    "a function": (lambda _: compose(A.Lambda(image=as_it_is, name="mine")), "that cannot be .Lambda is not serializ"),
 }  # fmt: skip
 FAILING = {
     "floats": (lambda _: compose(MixUp(), A.Normalize()), "pipeline must return a uint8 image .* got float32"),
-    "grey": (lambda _: compose(A.ToGray(num_output_channels=1, p=1.0)), r"got uint8 \(30, 40, 1\): leave"),
+    "grey": (lambda _: compose(A.ToGray(num_output_channels=1, p=1.0)), r"got uint8 \(30, 40.*: leave A.Norm"),
     "a large crop": (
         lambda _: compose(A.RandomCrop(300, 300)),
         r"pipeline must take every image, got 0\.png, at which",
@@ -348,7 +344,7 @@ def test_a_rare_failure_in_the_middle_leaves_what_is_whole(source, tmp_path):
     [
         (b"nonsense: [", "which holds something else"),
         (b"\xff\xfe", "which cannot be read"),
-        (b'{"transform": {"__class_fullname__": "NoSuch"}}', "which cannot be built here (KeyError: 'NoSuch')"),
+        (b'{"transform": {"__class_fullname__": "NoSuch", "p": 1}}', "which cannot be built here (KeyError: 'NoSuch')"),
         (b'{"classes": 3}', "which holds something else"),
         (None, "which cannot be read"),
     ],
