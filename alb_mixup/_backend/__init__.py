@@ -23,6 +23,7 @@ from alb_mixup._backend.rows import (
     refuse_frame_binding,
     refuse_instance_binding,
     refuse_ultralytics,
+    taken_masks,
     to_internal,
 )
 from alb_mixup._backend.streams import (
@@ -70,6 +71,7 @@ __all__ = [
     "run_seeded",
     "saved",
     "seed_in_worker",
+    "taken_masks",
     "to_dict",
     "to_internal",
     "without_tensors",

@@ -35,6 +35,11 @@ def add_label_field(pipeline: Any, field: str) -> None:
     pipeline._available_keys.add(field)
 
 
+def taken_masks(masks: Array) -> Array | list[Array]:
+    """Return masks (N, H, W) as any transform takes them, N = 0 too: as a list by 2.0.8, as they are by X."""
+    return masks if IS_X else list(masks)
+
+
 def to_internal(processor: Any, rows: Array, hw: tuple[int, int], row_format: str | None = None) -> Array:
     """Convert annotation rows to what a pipeline holds inside: normalized xyxy, or x, y, z, angle, scale.
 

@@ -100,7 +100,7 @@ def _masks(masks: Sequence[Any], numbers: Sequence[int], hw: tuple[int, int]) ->
 def _keypoints(sample: Mapping[str, Any], names: Mapping[int, Sequence[str]]) -> list[list[float]]:
     """Of each box, by its number, all keypoints of its class; those that are not there are not labelled."""
     found = {number: np.zeros((len(own), 3)) for number, own in names.items()}
-    points = np.asarray(sample["keypoints"], np.float64).reshape(len(sample["keypoint_labels"]), -1)
+    points = np.asarray(sample["keypoints"], np.float64).reshape(-1, 2)
     visible = sample.get("keypoint_visibility", np.full(len(points), 2))
     for (x, y), label, number, visibility in zip(
         points[:, :2], sample["keypoint_labels"], sample["keypoint_boxes"], visible, strict=True

@@ -4,11 +4,13 @@ import csv
 import json
 import pickle
 import shutil
+import warnings
 from pathlib import Path
 
 import albumentations as A
 import numpy as np
 import pytest
+from pycocotools.mask import decode
 
 import alb_mixup
 from alb_mixup import CachedDataset, DiskCache, MixUp, MosaicDataset, RecentSamples, generate
@@ -152,6 +154,59 @@ def test_no_image_is_its_own_partner(wrap, source, tmp_path):
     assert len(rows) == 48
     assert all(row["primary"] != row["partner"] for row in rows)
     assert {row["partner"] for row in rows} == {f"{n}.png" for n in ((0, 1, 3) if wrap == "a part" else range(4))}
+
+
+def rectangles(masks, hw):
+    """Where each of COCO's compressed masks has its first and last pixels: its corners, half-open."""
+    drawn = [decode({"size": hw, "counts": text.encode()}) for text in masks]
+    found = []
+    for mask in drawn:
+        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+        found.append([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1])
+    return np.reshape(found, (-1, 4))
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools'
+def test_masks_and_keypoints_stay_with_their_boxes_through_a_pipeline(tmp_path):
+    """Each mask of the source is its whole box; each box has a keypoint at its centre."""
+    layouts.write_coco(tmp_path / "source")
+    path = tmp_path / "source" / "annotations.json"
+    content = json.loads(path.read_text())
+    for category in content["categories"]:
+        category["keypoints"] = ["centre"]
+    for entry in content["annotations"]:
+        x, y, width, height = entry["bbox"]
+        entry["keypoints"] = [x + width / 2, y + height / 2, 2]
+    path.write_text(json.dumps(content))
+    source = alb_mixup.CocoDataset(path, masks=True, keypoints=True)
+    fields = ["keypoint_labels", "keypoint_visibility", "keypoint_boxes"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # X takes label fields to be for swapping labels alone
+        keypoint_params = A.KeypointParams("xy", label_fields=fields)
+    pipeline = A.Compose(
+        [MixUp(p=0.7, min_weight=0.2), A.HorizontalFlip(p=0.5), A.RandomCrop(20, 24)],
+        bbox_params=A.BboxParams("yolo", label_fields=WEIGHTED, min_visibility=0.3), keypoint_params=keypoint_params,
+    )  # fmt: skip
+    root = write(source, tmp_path / "set", pipeline, multiplier=12, include_originals=True)
+    records = [json.loads(line) for line in (root / ".mixup" / "done.jsonl").read_text().splitlines()]
+    assert len(records) == 52
+    inside = outside = 0
+    for record in records:
+        xyxy = np.reshape(record["xyxy"], (-1, 4))
+        np.testing.assert_allclose(rectangles(record["masks"], record["hw"]), xyxy, atol=1.01)
+        assert len(record["keypoints"]) == len(xyxy)
+        for (x1, y1, x2, y2), (x, y, visibility) in zip(xyxy, record["keypoints"], strict=True):
+            assert visibility in {0, 2}
+            inside, outside = inside + (visibility == 2), outside + (visibility == 0)
+            assert visibility == 0 or (x1 - 1 <= x <= x2 + 1 and y1 - 1 <= y <= y2 + 1)
+    assert min(inside, outside) > 5
+    without = compose(MixUp(), bbox_format="coco")
+    with pytest.raises(ArgumentError, match="pipeline must have keypoint_params where the dataset has keypoints"):
+        write(source, tmp_path / "refused", without)
+    masked, other = alb_mixup.CocoDataset(path, masks=True), compose(MixUp(alb_mixup.CocoDataset(path)))
+    with pytest.raises(ArgumentError, match="pipeline must draw partners that have masks where the dataset has"):
+        write(masked, tmp_path / "refused", other)
+    assert not (tmp_path / "refused").exists()
 
 
 # ------------------------------------------------------------------------------------------ the same bytes
