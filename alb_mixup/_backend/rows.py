@@ -29,10 +29,11 @@ def is_oriented(processor: Any) -> bool:
 
 
 def add_label_field(pipeline: Any, field: str) -> None:
-    """Have the boxes of a pipeline carry one more label field."""
-    params = pipeline.processors["bboxes"].params
-    params.label_fields = [*(params.label_fields or ()), field]
-    pipeline._available_keys.add(field)
+    """Have the boxes of a pipeline, if any, carry one more label field."""
+    if "bboxes" in pipeline.processors:
+        params = pipeline.processors["bboxes"].params
+        params.label_fields = [*(params.label_fields or ()), field]
+        pipeline._available_keys.add(field)
 
 
 def taken_masks(masks: Array) -> Array | list[Array]:

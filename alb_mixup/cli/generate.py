@@ -40,7 +40,11 @@ def add(command: argparse.ArgumentParser) -> None:
         "--format", default="coco", choices=CHOICES["output_format"], help="layout of DST (default: coco)"
     )
     command.add_argument(
-        "--multiplier", type=whole(1, 10**6), default=1, metavar="K", help="mixes of each image (default: 1)"
+        "--multiplier",
+        type=whole(1, 10**6),
+        default=1,
+        metavar="K",
+        help="mixes of each image, or runs of the pipeline (default: 1)",
     )
     command.add_argument(
         "--include-originals", action="store_true", help="write each image once unmixed too, with its own weights"

@@ -100,8 +100,6 @@ class Mixer:
             hw = sample["image"].shape[:2]
             xyxy = to_xyxy(sample["bboxes"], self._of_source.bbox_format, hw)
             sample["bboxes"] = from_xyxy(xyxy, self._of_mix.bbox_format, hw).astype(np.float32)
-        if "masks" in sample:
-            sample["masks"] = _backend.taken_masks(sample["masks"])
         try:
             mixed = _backend.run_seeded(self._watch.pipeline, sample | self._watch.own_index(row), seed)
         except (AlbMixUpError, OSError):

@@ -17,7 +17,7 @@ from alb_mixup.datasets import DetectionDataset
 from alb_mixup.errors import ArgumentError
 from alb_mixup.functional.geometry import FIT_MODES
 from alb_mixup.generation.layouts import LAYOUTS, Layout
-from alb_mixup.generation.pipeline import check_pipeline, described, references_of
+from alb_mixup.generation.pipeline import WEIGHT, check_pipeline, described, references_of
 from alb_mixup.generation.record import KEYPOINT_FIELDS, Kind
 from alb_mixup.transforms.mixup import MixUp
 from alb_mixup.transforms.pipeline import detection_pipeline, mixups_of
@@ -155,6 +155,13 @@ class Plan:
         mixup = MixUp(self.dataset, **{name: getattr(self, name) for name in _OF_MIXUP}, p=1.0)
         keypoint_fields = None if self.dataset.keypoint_names is None else KEYPOINT_FIELDS
         return detection_pipeline([mixup], self.dataset.bbox_format, keypoint_fields=keypoint_fields)
+
+    @property
+    def has_hard_labels(self) -> bool:
+        """Whether no weight tells how much is to be seen of an object."""
+        if self.pipeline is None:
+            return self.drop_weights
+        return self.drop_weights or WEIGHT not in self.pipeline.processors["bboxes"].params.label_fields
 
     def faint_share(self) -> float:
         """The share of mixes in which one of the two images can hardly be seen, and its boxes stay nevertheless.

@@ -154,11 +154,14 @@ def _try(plan: Plan) -> None:
 
 
 def _warn_of_hard_labels(plan: Plan) -> None:
-    share = plan.faint_share() if plan.drop_weights else 0.0
+    share = plan.faint_share() if plan.has_hard_labels else 0.0
     if share >= _NOTABLE:
+        instead = "let its MixUp draw λ near one half, or drop such boxes"
+        if plan.pipeline is None:
+            instead = "take ratio_range=(0.45, 0.55), or min_weight=0.3"
         warnings.warn(
-            f"drop_weights=True makes whole objects of faint ones: one image has a share below {FAINT:g} in "
-            f"{share:.1%} of the mixes; take ratio_range=(0.45, 0.55), or min_weight=0.3",
+            f"sets without weights make whole objects of faint ones: one image has a share below {FAINT:g} in "
+            f"{share:.1%} of the mixes; {instead}",
             HardLabelsWarning,
             stacklevel=4,
         )

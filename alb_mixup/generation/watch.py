@@ -59,12 +59,14 @@ class Watch:
         kept = [mixup.reference for mixup in mixups_of(given)]  # datasets, of which no process needs a copy
         self.pipeline = copy.deepcopy(given, {id(reference): reference for reference in kept})
         self._own: list[tuple[str, Any, Callable[[int], int | None]]] = []
-        for number, mixup in enumerate(mixups_of(self.pipeline), 1):
+        for number, mixup in enumerate(dict.fromkeys(mixups_of(self.pipeline)), 1):  # one may stand in two places
             held = mixup._held
             if mixup.reference is None:
                 held = MixUp(**mixup.get_transform_init_args() | {"reference": plan.dataset})._held
             if has_parts:
                 mixup.index_fields = [*mixup.index_fields, NUMBERS]
+                if held.transform is not None:
+                    _backend.add_label_field(held.transform, NUMBERS)
             samples, images = _watched(held.samples, self.asked, has_parts), images_of(held.samples)
             redraws = _REDRAWS if plan.on_unreadable == "skip" else 0
             mixup._held = _Noted(held, samples, partial(self._note, number, images), redraws)
@@ -125,20 +127,29 @@ class _Watched(Sequence[dict[str, Any]]):
     ) -> None:
         self.dataset, self._asked, self._images = dataset, asked, images_of(dataset)
         self.bbox_format, self.classes = dataset.bbox_format, dataset.classes
-        self._finished = numbered if has_parts else dict[str, Any]
+        self._has_parts = has_parts
 
     def __len__(self) -> int:
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> dict[str, Any]:  # type: ignore[override]
         self._asked.append(self._images.image_path(index))
-        return self._finished(self.dataset[index])
+        return self._numbered(self.dataset[index])
 
     def fitted(self, index: int, fit: Fit) -> tuple[dict[str, Any], tuple[int, int]]:
         """As the dataset's own."""
         self._asked.append(self._images.image_path(index))
         sample, whole = self.dataset.fitted(index, fit)
-        return self._finished(sample), whole
+        return self._numbered(sample), whole
+
+    def _numbered(self, sample: dict[str, Any]) -> dict[str, Any]:
+        """Return a sample, its boxes numbered where they have parts, its masks as any transform takes them."""
+        if not self._has_parts:
+            return sample
+        found = numbered(sample)
+        if "masks" in found:
+            found["masks"] = _backend.taken_masks(found["masks"])
+        return found
 
 
 class _Noted(Reference):

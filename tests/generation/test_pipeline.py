@@ -15,7 +15,7 @@ from pycocotools.mask import decode
 import alb_mixup
 from alb_mixup import CachedDataset, DiskCache, MixUp, MosaicDataset, RecentSamples, generate
 from alb_mixup.cli import main
-from alb_mixup.errors import ArgumentError, OutputError, SampleError, UnreadableImageWarning
+from alb_mixup.errors import ArgumentError, HardLabelsWarning, OutputError, SampleError, UnreadableImageWarning
 from tests.generation.test_run import in_pixels, killed_after, manifest, tree
 from tests.oracle import disagreements, mix
 from tests.support import layouts
@@ -97,6 +97,16 @@ def test_nested_mixups_are_numbered_as_they_stand_and_those_not_drawn_are_not_na
     assert all((row["partner"] == "") == (row["ratio"] == "") for rows in found for row in rows)
 
 
+def test_one_mixup_in_two_places_is_one_and_a_replay_compose_is_a_pipeline(source, tmp_path):
+    mixup = MixUp(source, ratio_range=(0.4, 0.6), p=1.0)
+    pipeline = A.ReplayCompose([mixup, mixup], bbox_params=A.BboxParams("yolo", label_fields=WEIGHTED))
+    made = alb_mixup.open_dataset(write(source, tmp_path / "set", pipeline))
+    for index, rows in enumerate(rows_by_image(tmp_path / "set").values()):
+        assert [row["mixup"] for row in rows] == ["1", "1"]
+        got, expected = in_pixels(made[index], made.bbox_format), mixed_by_oracle(rows)
+        assert not disagreements(got, expected, image_tolerance=1.5, bbox_tolerance=0.01, weight_tolerance=1e-6)
+
+
 def test_without_a_mixup_it_converts_and_augments(source, tmp_path):
     root = write(source, tmp_path / "set", compose(A.HorizontalFlip(p=1.0)), output_format="yolo")
     made = alb_mixup.open_dataset(root)
@@ -118,7 +128,9 @@ def test_what_bbox_params_drop_is_not_written(source, tmp_path):
 def test_a_pipeline_without_weights_writes_whole_objects(tmp_path):
     source = alb_mixup.sample_dataset()
     pipeline = compose(MixUp(weight_field=None, p=1.0), label_fields=["labels"])
-    made = alb_mixup.open_dataset(generate(source, tmp_path / "set", pipeline=pipeline, progress=False))
+    with pytest.warns(HardLabelsWarning, match=r"in 10\.\d% of the mixes; let its MixUp draw λ near one half"):
+        root = generate(source, tmp_path / "set", pipeline=pipeline, progress=False)
+    made = alb_mixup.open_dataset(root)
     assert all((made.annotations(index)["mixup_weight"] == 1).all() for index in range(len(made)))
     one = [len(source.annotations(index)["labels"]) for index in range(len(source))]
     two = [len(made.annotations(index)["labels"]) for index in range(len(made))]
@@ -183,8 +195,12 @@ def test_masks_and_keypoints_stay_with_their_boxes_through_a_pipeline(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # X takes label fields to be for swapping labels alone
         keypoint_params = A.KeypointParams("xy", label_fields=fields)
+        of_partner = A.Compose(
+            [A.RandomCrop(20, 20)], keypoint_params=keypoint_params,
+            bbox_params=A.BboxParams("coco", label_fields=WEIGHTED, min_visibility=0.3),
+        )  # fmt: skip
     pipeline = A.Compose(
-        [MixUp(p=0.7, min_weight=0.2), A.HorizontalFlip(p=0.5), A.RandomCrop(20, 24)],
+        [MixUp(p=0.7, min_weight=0.2, reference_transform=of_partner), A.HorizontalFlip(p=0.5), A.RandomCrop(20, 24)],
         bbox_params=A.BboxParams("yolo", label_fields=WEIGHTED, min_visibility=0.3), keypoint_params=keypoint_params,
     )  # fmt: skip
     root = write(source, tmp_path / "set", pipeline, multiplier=12, include_originals=True)
