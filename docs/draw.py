@@ -1,10 +1,15 @@
-"""Draw the pictures of the pages: `python docs/draw.py` writes docs/images/*.svg."""
+"""Draw the pictures of the pages: `python docs/draw.py` writes docs/images/*.svg and pipeline_set.jpg."""
 
+import csv
+import tempfile
 from pathlib import Path
 
+import albumentations as A
 import matplotlib as mpl
 import numpy as np
 from matplotlib import pyplot as plt
+
+from alb_mixup import MixUp, MosaicDataset, generate, open_dataset, plot_samples, sample_dataset
 
 FOLDER = Path(__file__).parent / "images"
 BLUE, ORANGE, GREEN, RED, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9"  # Okabe & Ito
@@ -127,9 +132,40 @@ def two_rules():
     keep(figure, "two_rules.svg")
 
 
+def pipeline_set():
+    """Draw what a set holds that was made by a pipeline, with its originals: those of docs/sets_on_disk.md."""
+    dataset = sample_dataset()
+    pipeline = A.Compose(
+        [
+            MixUp(MosaicDataset(dataset), p=0.3),
+            MixUp(p=0.5),
+            A.HorizontalFlip(p=0.5),
+            A.RandomCrop(384, 384, p=0.5),
+            A.RandomBrightnessContrast(p=0.5),
+        ],
+        bbox_params=A.BboxParams("pascal_voc", label_fields=["labels", "mixup_weight"], min_visibility=0.2),
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        root = generate(dataset, folder, pipeline=pipeline, multiplier=3, include_originals=True, progress=False)
+        made = open_dataset(root)
+        by_name = {made.image_path(index).name: index for index in range(len(made))}
+        with open(root / "manifest.csv", encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        samples, captions = [], []
+        for number in (1, 3):
+            names = [f"original_{number:06d}.jpg", *(f"mixup_{number + 14 * k:06d}.jpg" for k in range(3))]
+            for name in names:
+                ratios = [row["ratio"] for row in rows if row["image"].endswith(name) and row["ratio"]]
+                samples.append(made[by_name[name]])
+                captions.append(", ".join([name, *(f"λ {float(ratio):.2f}" for ratio in ratios)]))
+        figure = plot_samples(samples, captions, columns=4)
+        figure.savefig(FOLDER / "pipeline_set.jpg", dpi=130, pil_kwargs={"quality": 80})
+
+
 if __name__ == "__main__":
     mpl.use("agg")
     FOLDER.mkdir(exist_ok=True)
     layers()
     walk()
     two_rules()
+    pipeline_set()

@@ -4,7 +4,7 @@
 different hooks from different generators, and keep their label encoders and box formats in different places.
 """
 
-from alb_mixup._backend.installation import BBOX_FORMATS, PIXEL_CENTRE, VERSION, Compose, from_dict, to_dict
+from alb_mixup._backend.installation import BBOX_FORMATS, PIXEL_CENTRE, VERSION, Compose, from_dict, saved, to_dict
 from alb_mixup._backend.labels import (
     check_exact,
     check_weights,
@@ -15,6 +15,7 @@ from alb_mixup._backend.labels import (
     renew_label_mappings,
 )
 from alb_mixup._backend.rows import (
+    add_label_field,
     bbox_format,
     filtered,
     from_internal,
@@ -22,6 +23,7 @@ from alb_mixup._backend.rows import (
     refuse_frame_binding,
     refuse_instance_binding,
     refuse_ultralytics,
+    taken_masks,
     to_internal,
 )
 from alb_mixup._backend.streams import (
@@ -44,6 +46,7 @@ __all__ = [
     "Compose",
     "MixTransform",
     "WorkerStream",
+    "add_label_field",
     "bbox_format",
     "check_exact",
     "check_weights",
@@ -66,7 +69,9 @@ __all__ = [
     "renew_label_mappings",
     "run_nested",
     "run_seeded",
+    "saved",
     "seed_in_worker",
+    "taken_masks",
     "to_dict",
     "to_internal",
     "without_tensors",

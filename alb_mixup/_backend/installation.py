@@ -1,8 +1,10 @@
 """Which Albumentations is installed: one of the two, not both."""
 
+import json
 import re
 from collections.abc import Iterable, Sequence
 from importlib import metadata
+from typing import Any
 
 from alb_mixup.errors import InstallationError
 
@@ -63,6 +65,8 @@ check_version(metadata.version("albumentationsx") if "albumentationsx" in _found
 import albumentations as A  # noqa: E402  (both at once may fail to import, with an error that explains nothing)
 import numpy as np  # noqa: E402
 from albumentations.augmentations.geometric.functional import keypoints_scale  # noqa: E402
+from albumentations.core.composition import BaseCompose  # noqa: E402
+from albumentations.core.serialization import serialize_enum  # noqa: E402
 from albumentations.core.transforms_interface import BasicTransform  # noqa: E402
 
 Compose, from_dict, to_dict = A.Compose, A.from_dict, A.to_dict
@@ -77,3 +81,22 @@ VERSION = f"{'albumentationsx' if IS_X else 'albumentations'} {A.__version__}"
 """Which of the two is installed."""
 
 BBOX_FORMATS = ("pascal_voc", "coco", "yolo", "albumentations", *(("cxcywh",) if IS_X else ()))
+
+
+def saved(transform: Any) -> dict[str, Any]:
+    """Return what `A.save` would write of a transform, in JSON types.
+
+    Raises:
+        TypeError, ValueError, NotImplementedError: It cannot be written, or not be read again.
+    """
+    _refuse_functions(transform)
+    found: dict[str, Any] = json.loads(json.dumps(serialize_enum(to_dict(transform))))
+    return found
+
+
+def _refuse_functions(transform: Any) -> None:
+    """Refuse what is written as a mere name, such as `A.Lambda`."""
+    if not transform.is_serializable():
+        raise TypeError(f"{type(transform).__name__} is not serializable")
+    for child in transform.transforms if isinstance(transform, BaseCompose) else ():
+        _refuse_functions(child)

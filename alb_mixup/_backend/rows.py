@@ -28,6 +28,19 @@ def is_oriented(processor: Any) -> bool:
     return getattr(processor.params, "bbox_type", "hbb") == "obb"
 
 
+def add_label_field(pipeline: Any, field: str) -> None:
+    """Have the boxes of a pipeline, if any, carry one more label field."""
+    if "bboxes" in pipeline.processors:
+        params = pipeline.processors["bboxes"].params
+        params.label_fields = [*(params.label_fields or ()), field]
+        pipeline._available_keys.add(field)
+
+
+def taken_masks(masks: Array) -> Array | list[Array]:
+    """Return masks (N, H, W) as any transform takes them, N = 0 too: as a list by 2.0.8, as they are by X."""
+    return masks if IS_X else list(masks)
+
+
 def to_internal(processor: Any, rows: Array, hw: tuple[int, int], row_format: str | None = None) -> Array:
     """Convert annotation rows to what a pipeline holds inside: normalized xyxy, or x, y, z, angle, scale.
 

@@ -10,6 +10,7 @@ from alb_mixup._support import checks
 from alb_mixup.cli.parser import SOURCE, add_mixing, add_reading, add_shapes, real, whole
 from alb_mixup.cli.source import open_source, tell_of_invalid
 from alb_mixup.errors import ArgumentError
+from alb_mixup.generation.pipeline import read_pipeline
 from alb_mixup.generation.plan import CHOICES
 from alb_mixup.generation.run import generate
 
@@ -17,9 +18,12 @@ EXAMPLES = """\
 examples:
   alb-mixup generate datasets/dogs mixed --multiplier 3 --workers 4
   alb-mixup generate datasets/dogs mixed --format yolo --drop-weights --min-weight 0.3 --val datasets/dogs/val
+  alb-mixup generate datasets/dogs mixed --pipeline pipeline.json --include-originals --image-format png
   alb-mixup generate datasets/dogs s3://bucket/mixed --engine ray --workers 64 --address auto
 
 After a stop of any kind, the same command goes on from what is done.
+
+A pipeline: A.save(pipeline, "pipeline.json") in Python, with MixUp() in it, which mixes SRC with itself.
 """
 
 
@@ -37,9 +41,22 @@ def add(command: argparse.ArgumentParser) -> None:
         "--format", default="coco", choices=CHOICES["output_format"], help="layout of DST (default: coco)"
     )
     command.add_argument(
-        "--multiplier", type=whole(1, 10**6), default=1, metavar="K", help="mixes of each image (default: 1)"
+        "--multiplier",
+        type=whole(1, 10**6),
+        default=1,
+        metavar="K",
+        help="mixes of each image, or runs of the pipeline (default: 1)",
+    )
+    command.add_argument(
+        "--include-originals", action="store_true", help="write each image once unmixed too, with its own weights"
     )
     add_mixing(command)
+    command.add_argument(
+        "--pipeline",
+        metavar="FILE",
+        help="JSON or YAML that A.save wrote: what images go through in place of one MixUp; without --alpha, "
+        "--ratio-range, --fit-mode and --min-weight, which it decides",
+    )
     command.add_argument("--workers", type=whole(1), default=1, metavar="N", help="processes that mix (default: 1)")
     command.add_argument(
         "--engine",
@@ -88,6 +105,7 @@ def run(arguments: argparse.Namespace) -> tuple[str, int]:
         raise ArgumentError(f"--address must come with --engine ray, got {arguments.address!r} alone: add it")
     if arguments.val is not None and arguments.format != "yolo":
         raise ArgumentError(f"--val must come with --format yolo, got {arguments.val!r} alone: add it")
+    pipeline = None if arguments.pipeline is None else read_pipeline(arguments.pipeline)
     dataset = open_source(arguments)
     tell_of_invalid(dataset, arguments)
     root = engine(
@@ -106,6 +124,9 @@ def run(arguments: argparse.Namespace) -> tuple[str, int]:
         drop_weights=arguments.drop_weights,
         val=arguments.val,
         on_unreadable=arguments.on_unreadable,
+        pipeline=pipeline,
+        include_originals=arguments.include_originals,
         progress=not arguments.quiet,
     )
-    return f"{root} holds the mixes of {arguments.src}; λ and sources are in {os.path.join(root, 'manifest.csv')}", 0
+    held = "the originals and the mixes" if arguments.include_originals else "the mixes"
+    return f"{root} holds {held} of {arguments.src}; λ and sources are in {os.path.join(root, 'manifest.csv')}", 0

@@ -7,7 +7,7 @@ _OTHERS = {"path": "SRC", "root": "SRC", "dataset": "SRC", "destination": "DST",
 _OPTIONS = (
     "split", "layout", "images", "annotations", "classes", "on_invalid", "keep_difficult", "alpha", "ratio_range",
     "min_weight", "fit_mode", "seed", "multiplier", "workers", "image_format", "quality", "drop_weights", "val",
-    "on_unreadable", "address", "masks", "keypoints",
+    "on_unreadable", "address", "pipeline", "include_originals", "masks", "keypoints",
 )  # fmt: skip
 _NAMES = "|".join((*_OTHERS, *_OPTIONS))
 _SUBJECT = re.compile(rf"^({_NAMES})(?= must )")

@@ -146,7 +146,6 @@ class Conversion:
     val: str | os.PathLike[str] | None
 
     doing: ClassVar[str] = "writing"
-    on_unreadable: ClassVar[str] = "stop"
     pipeline: ClassVar[None] = None
 
     def __post_init__(self) -> None:
@@ -159,10 +158,6 @@ class Conversion:
 
     def __len__(self) -> int:
         return len(self.dataset)
-
-    def faint_share(self) -> float:
-        """None of the objects is fainter than in the dataset."""
-        return 0.0
 
     def layout(self) -> Layout:
         """How the set is laid out."""
@@ -226,9 +221,8 @@ class Converter:
             "number": number,
             "name": f"{self._stems[number]}{suffix}",
             **annotations_of(sample, hw, dataset, f"dataset[{number}]"),
-            "ratio": "",
             "primary": primary,
-            "partner": "",
+            "mixups": [],
             "sources": sources,
         }
         files = self._layout.files(written_image(record), encoded)

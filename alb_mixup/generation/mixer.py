@@ -6,32 +6,33 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+import cv2
 import numpy as np
 
 from alb_mixup import _backend
 from alb_mixup._support.files import check_of_file
-from alb_mixup.datasets import DetectionDataset
+from alb_mixup._support.regular import read_regular
 from alb_mixup.datasets.images.encode import encode_image
-from alb_mixup.errors import AlbMixUpError, ImageReadError, UnreadableImageWarning
-from alb_mixup.functional.fit import Fit
+from alb_mixup.datasets.images.header import is_jpeg
+from alb_mixup.errors import AlbMixUpError, ImageReadError, SampleError, UnreadableImageWarning
+from alb_mixup.functional.boxes import from_xyxy, to_xyxy
 from alb_mixup.generation.destination import Destination
 from alb_mixup.generation.layout import WrittenImage
 from alb_mixup.generation.plan import Plan
-from alb_mixup.generation.record import KEYPOINT_FIELDS, NUMBERS, annotations_of, numbered, written_image
-from alb_mixup.transforms.mixup import MixUp
-from alb_mixup.transforms.pipeline import detection_pipeline
+from alb_mixup.generation.record import annotations_of, written_image
+from alb_mixup.generation.watch import Watch
 
 _DIGITS = 6
-_REDRAWS = 100  # partners that are tried where unreadable ones are skipped
 
 
 class Output(NamedTuple):
-    """One mix, ready to be written.
+    """One mix or original, ready to be written.
 
     Attributes:
         record: JSON types: `number`, `files` (paths), `sources` (length and checksum of each image that was read for
-            it, or could not be), and what `WrittenImage` and the manifest hold of it. Of an output that was skipped:
-            `number`, no files, `sources`, `primary`, and as `skipped` why.
+            it, or could not be), `mixups` (number, ratio and partner of each that was applied), `primary`, and what
+            `WrittenImage` holds of it. Of an output that was skipped: `number`, no files, `sources`, `primary`, and as
+            `skipped` why.
         files: Contents by path below the destination; None: a file that must not be there.
     """
 
@@ -47,32 +48,17 @@ class Mixer:
     """
 
     def __init__(self, plan: Plan) -> None:
-        self._plan, self._layout = plan, plan.layout()
-        self._dataset = _Watched(plan.dataset)
-        self._mixup = MixUp(
-            self._dataset,
-            alpha=plan.alpha,
-            ratio_range=plan.ratio_range,
-            fit_mode=plan.fit_mode,
-            min_weight=plan.min_weight,
-            index_fields=["keypoint_boxes", NUMBERS],
-            max_redraws=_REDRAWS if plan.on_unreadable == "skip" else 0,
-            p=1.0,
-        )
-        self._pipeline = detection_pipeline(
-            [self._mixup],
-            plan.dataset.bbox_format,
-            label_fields=["labels", "mixup_weight", NUMBERS],
-            keypoint_fields=None if plan.dataset.keypoint_names is None else KEYPOINT_FIELDS,
-        )
+        self._plan, self._layout, self._watch = plan, plan.layout(), Watch(plan)
+        self._of_source, self._of_mix = plan.kind(plan.dataset.bbox_format), plan.kind(self._watch.bbox_format)
 
     def make(self, number: int) -> Output:
         """Make one output, or skip it where the plan says so: its record follows from the plan and the images alone.
 
         Raises:
-            ImageReadError: One of its two images cannot be read.
+            ImageReadError: An image that it is made of cannot be read.
+            SampleError: The pipeline fails, or returns what cannot be written.
         """
-        self._dataset.asked.clear()
+        self._watch.begin()
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UnreadableImageWarning)  # each is a primary too, and told of there
@@ -80,65 +66,82 @@ class Mixer:
         except ImageReadError as error:
             if self._plan.on_unreadable == "stop":
                 raise
-            row = number % len(self._plan.dataset)
-            primary, its_own = self._source(row), self._plan.dataset.image_path(row).as_posix() in str(error)
+            own = self._plan.dataset.image_path(number % len(self._plan.dataset))
+            its_own = own.as_posix() in str(error)
             reason = str(error.__cause__ or error) if its_own else "has no partner that can be read"
-            record = {"number": number, "files": [], "primary": primary, "skipped": reason, "sources": self._sources()}
+            record = {"number": number, "files": [], "primary": self._source(own), "skipped": reason}
             nothing = WrittenImage(self._name(number), (1, 1), np.zeros((0, 4)), [], [])
-            return Output(record, dict.fromkeys(self._layout.files(nothing, b"")))
+            return Output(record | {"sources": self._sources()}, dict.fromkeys(self._layout.files(nothing, b"")))
 
     def _made(self, number: int) -> Output:
-        plan, dataset = self._plan, self._plan.dataset
-        variant, row = divmod(number, len(dataset))
-        seed = int(np.random.SeedSequence((plan.seed, row, variant)).generate_state(1, np.uint64)[0])
-        sample = self._dataset[row]
-        # the index, so that another image is drawn; with itself mixed, an image has every box twice
-        mixed = _backend.run_seeded(self._pipeline, sample | {"mixup_index": row}, seed)
-        drawn = self._mixup.get_applied_params()
+        plan = self._plan
+        variant, row = divmod(number, len(plan.dataset))
+        own = plan.dataset.image_path(row)
+        if variant < plan.multiplier:
+            sample, kind, encoded = self._mixed(row, variant), self._of_mix, None
+        else:
+            sample, kind = self._watch.dataset[row], self._of_source
+            encoded = self._copied(own, sample["image"])
         record: dict[str, Any] = {
             "number": number,
             "name": self._name(number),
-            **annotations_of(mixed, mixed["image"].shape[:2], dataset),
-            "ratio": drawn["ratio"],
-            "primary": self._source(row),
-            "partner": self._source(drawn["reference_index"]),
+            **annotations_of(sample, sample["image"].shape[:2], kind),
+            "primary": self._source(own),
+            "mixups": [[draw.mixup, draw.ratio, self._source(draw.partner)] for draw in self._watch.draws],
             "sources": self._sources(),
         }
-        encoded = encode_image(mixed["image"], plan.image_format, plan.quality)
+        encoded = encoded or encode_image(sample["image"], plan.image_format, plan.quality)
         files = self._layout.files(written_image(record), encoded)
         return Output(record | {"files": list(files)}, dict(files))
 
-    def _name(self, number: int) -> str:
-        return f"mixup_{number:0{_DIGITS}d}.{self._plan.image_format}"
+    def _mixed(self, row: int, variant: int) -> dict[str, Any]:
+        """Run the pipeline on a sample, its boxes in the pipeline's format."""
+        seed = int(np.random.SeedSequence((self._plan.seed, row, variant)).generate_state(1, np.uint64)[0])
+        sample = {key: value for key, value in self._watch.dataset[row].items() if key in self._watch.keys}
+        if self._of_mix.bbox_format != self._of_source.bbox_format:
+            hw = sample["image"].shape[:2]
+            xyxy = to_xyxy(sample["bboxes"], self._of_source.bbox_format, hw)
+            sample["bboxes"] = from_xyxy(xyxy, self._of_mix.bbox_format, hw).astype(np.float32)
+        try:
+            mixed = _backend.run_seeded(self._watch.pipeline, sample | self._watch.own_index(row), seed)
+        except (AlbMixUpError, OSError):
+            raise
+        except Exception as error:
+            source = self._source(self._plan.dataset.image_path(row))
+            raise SampleError(
+                f"pipeline must take every image, got {source}, at which it fails with "
+                f"{type(error).__name__}: {error}; change it, such as by A.PadIfNeeded before a crop that is larger"
+            ) from error
+        image = mixed["image"]
+        if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.shape[2:] != (3,):
+            raise SampleError(
+                "pipeline must return a uint8 image (H, W, 3), which files hold, got "
+                f"{getattr(image, 'dtype', type(image).__name__)} {tuple(getattr(image, 'shape', ()))}: leave "
+                "A.Normalize, A.ToFloat and ToTensorV2 to training, and let A.ToGray return 3 channels"
+            )
+        return mixed
 
-    def _source(self, index: int) -> str:
-        return self._plan.dataset.image_path(index).relative_to(self._plan.dataset.root).as_posix()
+    def _name(self, number: int) -> str:
+        variant, row = divmod(number, len(self._plan.dataset))
+        kind, counted = ("mixup", number) if variant < self._plan.multiplier else ("original", row)
+        return f"{kind}_{counted:0{_DIGITS}d}.{self._plan.image_format}"
+
+    def _source(self, path: Path) -> str:
+        root = self._plan.dataset.root
+        return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
 
     def _sources(self) -> dict[str, Any]:
-        names = dict.fromkeys(map(self._source, self._dataset.asked))
+        names = dict.fromkeys(map(self._source, self._watch.asked))
         return {name: check_of_source(self._plan.dataset.root, name) for name in names}
 
-
-class _Watched(Sequence[dict[str, Any]]):
-    """A dataset that notes which images it was asked for, and whose samples number their boxes."""
-
-    def __init__(self, dataset: DetectionDataset) -> None:
-        self._dataset = dataset
-        self.bbox_format, self.classes = dataset.bbox_format, dataset.classes
-        self.asked: list[int] = []
-
-    def __len__(self) -> int:
-        return len(self._dataset)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:  # type: ignore[override]
-        self.asked.append(index)
-        return numbered(self._dataset[index])
-
-    def fitted(self, index: int, fit: Fit) -> tuple[dict[str, Any], tuple[int, int]]:
-        """As the dataset's own."""
-        self.asked.append(index)
-        sample, whole = self._dataset.fitted(index, fit)
-        return numbered(sample), whole
+    def _copied(self, path: Path, image: Any) -> bytes | None:
+        """Return an image file's own bytes where every reader sees the same pixels in it; None: encode them."""
+        if self._plan.image_format != "jpg" or not is_jpeg(data := read_regular(path)):
+            return None
+        bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+        # turned as an orientation says, and as stored, which are gray or have another size where a reader may differ
+        decoded = (cv2.imdecode(np.frombuffer(data, np.uint8), how) for how in (cv2.IMREAD_COLOR, cv2.IMREAD_UNCHANGED))
+        return data if all(pixels is not None and np.array_equal(pixels, bgr) for pixels in decoded) else None
 
 
 class Maker(Protocol):
@@ -198,6 +201,9 @@ class Written(NamedTuple):
 
 
 def check_of_source(root: Path, name: str) -> list[int] | None:
-    """Length and checksum of an image below a dataset's root, which may be a link; None where it cannot be read."""
+    """Length and checksum of an image, by its path or that below a dataset's root; None where it cannot be read.
+
+    It may be a link.
+    """
     found = check_of_file(os.path.join(root, name), link=True)
     return None if found is None else list(found)

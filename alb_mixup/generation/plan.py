@@ -18,6 +18,10 @@ from alb_mixup.errors import ArgumentError
 from alb_mixup.functional.geometry import FIT_MODES
 from alb_mixup.generation.layout import Layout
 from alb_mixup.generation.layouts import LAYOUTS
+from alb_mixup.generation.pipeline import WEIGHT, check_pipeline, described, references_of
+from alb_mixup.generation.record import KEYPOINT_FIELDS, Kind
+from alb_mixup.transforms.mixup import MixUp
+from alb_mixup.transforms.pipeline import detection_pipeline, mixups_of
 
 CHOICES = {"output_format": tuple(LAYOUTS), "image_format": ("jpg", "png"), "fit_mode": FIT_MODES}
 VERSIONS = {"alb_mixup": __version__, "backend": _backend.VERSION, "opencv": cv2.__version__}
@@ -30,8 +34,8 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 class Plan:
     """All that decides a mixed set: output `number` depends on this and nothing else, whoever makes it, and when.
 
-    Its primary is image `number % len(dataset)`; its partner, another image, and λ come from a stream of its own,
-    seeded with (seed, image, number // len(dataset)).
+    Its primary is image `number % len(dataset)`; all that is drawn for it, partners and λ among it, comes from a stream
+    of its own, seeded with (seed, image, number // len(dataset)). The originals, if any, follow the mixes.
 
     Attributes:
         dataset: What is mixed, with itself.
@@ -50,7 +54,16 @@ class Plan:
         min_weight: As for `MixUp`: boxes of a smaller weight are not written.
         val: Of "yolo": a folder of validation images, or a file that lists them, which the data.yaml names.
         on_unreadable: "stop" raises where an image cannot be read. "skip" mixes the others alone: an
-            `UnreadableImageWarning` says how many mixes are left out, `skipped.csv` which.
+            `UnreadableImageWarning` says how many outputs are left out, `skipped.csv` which.
+        pipeline: `A.Compose` in place of the one MixUp: with any transforms, MixUp among them once, several times,
+            nested, or not at all. It takes `dataset[i]`: `label_fields` are "labels" and, unless all labels are to be
+            hard ones, "mixup_weight"; boxes are converted to the format of its `bbox_params`. It returns a uint8 image
+            (H, W, 3): no `A.Normalize`, no `ToTensorV2`. `A.save` must be able to write it. A MixUp without a reference
+            draws its partners from `dataset`; references of others are datasets on disk, caches or mosaics of them,
+            whose further classes come after those of `dataset`. What is a setting of MixUp is left to it: `alpha`,
+            `ratio_range`, `fit_mode`, `min_weight`.
+        include_originals: Write each image once as it is too, with the weights that it has. A JPEG is copied byte by
+            byte where that shows the same pixels; else the image is encoded once, to "png" without any loss.
 
     Raises:
         ArgumentError: An attribute breaks its constraint.
@@ -69,6 +82,8 @@ class Plan:
     min_weight: float = 0.0
     val: str | os.PathLike[str] | None = None
     on_unreadable: str = "stop"
+    pipeline: _backend.Compose | None = None
+    include_originals: bool = False
 
     doing: ClassVar[str] = "mixing"
 
@@ -84,36 +99,80 @@ class Plan:
         checks.beta_parameters(self.alpha)
         checks.ratio_range(self.ratio_range)
         checks.number("min_weight", self.min_weight, "a number in [0, 1]", low=0.0, high=1.0)
+        checks.flag("include_originals", self.include_originals)
+        if self.pipeline is not None:
+            self._check_pipeline()
         for name, low, high in (("multiplier", 1, 10**6), ("seed", 0, 2**63)):
             _check_range(name, getattr(self, name), low, high)
         object.__setattr__(self, "val", check_files(self.output_format, self.quality, self.val))
         self.layout()
 
+    def _check_pipeline(self) -> None:
+        check_pipeline(self.pipeline, self.dataset)
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name in _OF_MIXUP and value != field.default:
+                raise ArgumentError(
+                    f"{field.name} must be left to the pipeline where one is given, got {value!r}: set it in the "
+                    "pipeline's MixUp"
+                )
+
     def __len__(self) -> int:
-        return self.multiplier * len(self.dataset)
+        return (self.multiplier + self.include_originals) * len(self.dataset)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names of the set: the dataset's, then further ones of the pipeline's references."""
+        return tuple(dict.fromkeys(name for images in self._sources() for name in images.classes))
+
+    def kind(self, bbox_format: str) -> Kind:
+        """What outputs have, their boxes in a format."""
+        keypoint_names = skeletons = None
+        if self.dataset.keypoint_names is not None:
+            named: dict[str, Any] = {}
+            for images in reversed(self._sources()):
+                points = zip(images.keypoint_names or (), images.skeletons or (), strict=True)
+                named |= dict(zip(images.classes, points, strict=False))
+            of_class = [named.get(name, ((), ())) for name in self.classes]
+            keypoint_names, skeletons = [names for names, _ in of_class], [pairs for _, pairs in of_class]
+        return Kind(bbox_format, self.classes, self.dataset.has_masks, keypoint_names, skeletons)
+
+    def _sources(self) -> list[DetectionDataset]:
+        return [self.dataset, *([] if self.pipeline is None else references_of(self.pipeline))]
+
+    def recipe(self) -> _backend.Compose:
+        """What each output goes through: the pipeline, or the one MixUp that the settings describe."""
+        if self.pipeline is not None:
+            return self.pipeline
+        mixup = MixUp(self.dataset, **{name: getattr(self, name) for name in _OF_MIXUP}, p=1.0)
+        keypoint_fields = None if self.dataset.keypoint_names is None else KEYPOINT_FIELDS
+        return detection_pipeline([mixup], self.dataset.bbox_format, keypoint_fields=keypoint_fields)
+
+    @property
+    def has_hard_labels(self) -> bool:
+        """Whether no weight tells how much is to be seen of an object."""
+        if self.pipeline is None:
+            return self.drop_weights
+        return self.drop_weights or WEIGHT not in self.pipeline.processors["bboxes"].params.label_fields
 
     def faint_share(self) -> float:
-        """The share of mixes in which one of the two images can hardly be seen, and its boxes stay nevertheless."""
-        if self.min_weight >= FAINT:
-            return 0.0
-        bounds = checks.ratio_range(self.ratio_range)
-        if bounds is not None:
-            low, high = bounds
-            faint = max(0.0, min(high, FAINT) - low) + max(0.0, high - max(low, 1 - FAINT))
-            return faint / (high - low) if high > low else float(not FAINT <= low <= 1 - FAINT)
-        ratios = np.random.default_rng(0).beta(*checks.beta_parameters(self.alpha), size=100_000)
-        return float(np.mean((ratios < FAINT) | (ratios > 1 - FAINT)))
+        """The share of mixes in which one of the two images can hardly be seen, and its boxes stay nevertheless.
+
+        Where a pipeline has several MixUps, of the one with the largest.
+        """
+        return max(map(_faint_share, mixups_of(self.recipe())), default=0.0)
 
     def layout(self) -> Layout:
         """How the set is laid out."""
+        kind = self.kind(self.dataset.bbox_format)
         return LAYOUTS[self.output_format](
-            self.dataset.classes,
+            kind.classes,
             weights=not self.drop_weights,
             strict=self.drop_weights,
             val=None if self.val is None else str(self.val),
-            masks=self.dataset.has_masks,
-            keypoint_names=self.dataset.keypoint_names,
-            skeletons=self.dataset.skeletons,
+            masks=kind.has_masks,
+            keypoint_names=kind.keypoint_names,
+            skeletons=kind.skeletons,
         )
 
     def describe(self) -> dict[str, Any]:
@@ -121,18 +180,34 @@ class Plan:
 
         Not `on_unreadable`: what one run stops at, the next may skip; records say what was skipped.
         """
-        apart = {"dataset", "on_unreadable"}
+        apart = {"dataset", "on_unreadable", "pipeline"}
         settings = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in apart}
-        described = {"dataset": self.dataset.fingerprint(), **settings, **VERSIONS}
         bounds = checks.ratio_range(self.ratio_range)
-        return described | {
+        settings |= {
             "alpha": list(checks.beta_parameters(self.alpha)),
             "ratio_range": None if bounds is None else list(bounds),
         }
+        settings["pipeline"] = None if self.pipeline is None else described(self.pipeline)
+        return {"dataset": self.dataset.fingerprint(), **settings, **VERSIONS}
 
     def text(self) -> bytes:
         """What `describe` returns, as the destination holds it."""
         return json.dumps(self.describe(), indent=2).encode()
+
+
+# Settings that MixUp has as well: a pipeline has them in its own.
+_OF_MIXUP = sorted(Plan.__dataclass_fields__.keys() & inspect.signature(MixUp).parameters.keys())
+
+
+def _faint_share(mixup: MixUp) -> float:
+    if mixup.min_weight >= FAINT:
+        return 0.0
+    if mixup.ratio_range is not None:
+        low, high = mixup.ratio_range
+        faint = max(0.0, min(high, FAINT) - low) + max(0.0, high - max(low, 1 - FAINT))
+        return faint / (high - low) if high > low else float(not FAINT <= low <= 1 - FAINT)
+    ratios = np.random.default_rng(0).beta(*checks.beta_parameters(mixup.alpha), size=100_000)
+    return float(np.mean((ratios < FAINT) | (ratios > 1 - FAINT)))
 
 
 def check_files(output_format: str, quality: int, val: str | os.PathLike[str] | None) -> str | None:

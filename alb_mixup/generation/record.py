@@ -1,7 +1,7 @@
 """What is noted of an output: its annotations in JSON types, and from these what a layout writes."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -30,6 +30,16 @@ class Annotated(Protocol):
     @property
     def keypoint_names(self) -> Sequence[Sequence[str]] | None:
         """Where each has `keypoints`, their names by class; else None."""
+
+
+class Kind(NamedTuple):
+    """The samples of a set that is being made, as `Annotated` has them."""
+
+    bbox_format: str
+    classes: Sequence[str]
+    has_masks: bool
+    keypoint_names: Sequence[Sequence[str]] | None
+    skeletons: Sequence[Sequence[tuple[int, int]]] | None
 
 
 NUMBERS = "box_number"  # the label field that tells which mask, and which keypoints, are a box's

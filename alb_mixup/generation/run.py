@@ -28,7 +28,7 @@ from alb_mixup.generation.conversion import Conversion
 from alb_mixup.generation.destination import FINISHED, JOURNAL, PLAN, Destination, Folder
 from alb_mixup.generation.journal import Journal, encode
 from alb_mixup.generation.layout import Layout
-from alb_mixup.generation.mixer import Writer, Written
+from alb_mixup.generation.mixer import Mixer, Writer, Written
 from alb_mixup.generation.plan import FAINT, Plan, read_plan, with_settings
 from alb_mixup.generation.pool import run_in_workers
 from alb_mixup.generation.record import written_image
@@ -53,9 +53,13 @@ def generate(
 ) -> Path:
     """Mix a dataset with itself and write the mixes as a dataset, which `open_dataset` reads, weights included.
 
-    Each image is the primary of `multiplier` mixes. Beside the set lies `manifest.csv`: λ and the two source images,
-    relative to the dataset's root, of each mix. Masks and keypoints are mixed and written where the dataset was opened
-    with them and the layout holds them.
+    Each image is the primary of `multiplier` mixes, or goes through `pipeline` as often, whatever that holds. Beside
+    the set lies `manifest.csv`, with a row for each MixUp that an output went through, in their order: its image, λ,
+    and the two source images, below the dataset's root or else absolute; with a pipeline also which of its MixUps it
+    was, counted from 1. An output that went through none has one row, without λ and partner.
+
+    Masks and keypoints are mixed and written where the dataset was opened with them; a layout that cannot hold them is
+    refused.
 
     The result depends on the dataset and the settings alone, not on `workers`. Stopped, by whatever, a power cut
     included, the same call goes on where it was: what is there is kept, what is missing is made, and the result is the
@@ -78,6 +82,8 @@ def generate(
         ArgumentError: An argument breaks its constraint.
         OutputError: `destination` holds something else, or cannot be written. What is written stays.
         ImageReadError: An image cannot be read, and `on_unreadable` is "stop".
+        SampleError: `pipeline` fails, or returns what cannot be written. It is tried on one image before anything is
+            written.
         WorkerError: A worker was killed.
 
     Examples:
@@ -126,9 +132,12 @@ def carry_out(plan: Plan | Conversion, destination: Destination, engine: Engine,
         AlbMixUpError: What the engine raises.
     """
     remove_abandoned()
+    if isinstance(plan, Plan) and plan.pipeline is not None:
+        _try(plan)
     try:
         _claim(destination, plan)
-        _warn_of_hard_labels(plan)
+        if isinstance(plan, Plan):
+            _warn_of_hard_labels(plan)
         _complete(destination, plan, engine, progress)
         _tell_of_skipped(destination, plan)
     except AlbMixUpError:
@@ -140,12 +149,26 @@ def carry_out(plan: Plan | Conversion, destination: Destination, engine: Engine,
         ) from error
 
 
-def _warn_of_hard_labels(plan: Plan | Conversion) -> None:
-    share = plan.faint_share() if plan.drop_weights else 0.0
+def _try(plan: Plan) -> None:
+    """Run the pipeline on the first image that can be read, so that a wrong one is refused before anything is written.
+
+    Raises:
+        SampleError: It fails, or returns what cannot be written.
+        ImageReadError: An image cannot be read, and is not to be skipped.
+    """
+    mixer = Mixer(plan)
+    any("skipped" not in mixer.make(number).record for number in range(len(plan.dataset)))
+
+
+def _warn_of_hard_labels(plan: Plan) -> None:
+    share = plan.faint_share() if plan.has_hard_labels else 0.0
     if share >= _NOTABLE:
+        instead = "let its MixUp draw λ near one half, or drop such boxes"
+        if plan.pipeline is None:
+            instead = "take ratio_range=(0.45, 0.55), or min_weight=0.3"
         warnings.warn(
-            f"drop_weights=True makes whole objects of faint ones: one image has a share below {FAINT:g} in "
-            f"{share:.1%} of the mixes; take ratio_range=(0.45, 0.55), or min_weight=0.3",
+            f"sets without weights make whole objects of faint ones: one image has a share below {FAINT:g} in "
+            f"{share:.1%} of the mixes; {instead}",
             HardLabelsWarning,
             stacklevel=4,
         )
@@ -164,7 +187,10 @@ def _claim(destination: Destination, plan: Plan | Conversion) -> None:
                 "file back from a copy, or take another folder"
             )
         changed = {key: value for key, value in plan.describe().items() if found.get(key) != value}
-        other = [f"{key}={found.get(key)!r} (now {value!r})" for key, value in changed.items()]
+        other = [
+            "another pipeline" if key == "pipeline" else f"{key}={found.get(key)!r} (now {value!r})"
+            for key, value in changed.items()
+        ]
         if other:
             raise OutputError(
                 f"destination must be new, empty, or begun with the same dataset and settings, got {destination}, made "
@@ -220,7 +246,8 @@ def _finish(destination: Destination, plan: Plan | Conversion, journal: Journal)
         written[_SKIPPED] = destination.write(_SKIPPED, _csv(["number", "primary", "reason"], rows))
     else:
         destination.remove(_SKIPPED)
-    written[_MANIFEST] = destination.write(_MANIFEST, _manifest(layout, _made(journal)))
+    manifest = _manifest(layout, _made(journal), of_pipeline=plan.pipeline is not None)
+    written[_MANIFEST] = destination.write(_MANIFEST, manifest)
     written[JOURNAL] = destination.write(JOURNAL, journal.lines())
     destination.write(FINISHED, [encode({"outputs": len(plan), "files": written})])
 
@@ -230,7 +257,7 @@ def _made(records: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def _tell_of_skipped(destination: Destination, plan: Plan | Conversion) -> None:
-    """Warn of the mixes that are left out, also where another run left them out.
+    """Warn of the outputs that are left out, also where another run left them out.
 
     Raises:
         ImageReadError: Not one is left.
@@ -243,17 +270,26 @@ def _tell_of_skipped(destination: Destination, plan: Plan | Conversion) -> None:
     if len(rows) == len(plan):
         raise ImageReadError(f"dataset must have images that can be read, got none of {len(plan.dataset)}: {first}")
     warnings.warn(
-        f"{len(rows)} of {len(plan)} mixes are left out, for their images cannot be read ({_SKIPPED} has them all): "
+        f"{len(rows)} of {len(plan)} outputs are left out, for their images cannot be read ({_SKIPPED} has them all): "
         f"{first}",
         UnreadableImageWarning,
         stacklevel=4,
     )
 
 
-def _manifest(layout: Layout, records: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:
-    """The manifest as CSV: the image below the destination, λ, the two source images below the dataset's root."""
-    rows = ([f"{layout.images}/{r['name']}", r["ratio"], r["primary"], r["partner"]] for r in records)
-    return _csv(["image", "ratio", "primary", "partner"], rows)
+def _manifest(layout: Layout, records: Iterable[Mapping[str, Any]], *, of_pipeline: bool) -> Iterator[bytes]:
+    """The manifest as CSV, a row for each MixUp that an output went through; one without λ where it went through none.
+
+    Columns: the image below the destination, λ, the two source images, and of a pipeline which of its MixUps it was.
+    """
+    header = ["image", "ratio", "primary", "partner", "mixup"]
+    rows = (
+        [f"{layout.images}/{record['name']}", ratio, record["primary"], partner, mixup]
+        for record in records
+        for mixup, ratio, partner in record["mixups"] or [("", "", "")]
+    )
+    columns = len(header) if of_pipeline else len(header) - 1
+    return _csv(header[:columns], (row[:columns] for row in rows))
 
 
 def _csv(header: list[str], rows: Iterable[list[Any]]) -> Iterator[bytes]:

@@ -1,11 +1,12 @@
-"""The stock pipeline around MixUp."""
+"""The pipeline around MixUp."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import albumentations as A
 
 from alb_mixup import _backend
+from alb_mixup.transforms.mixup import MixUp
 
 
 def detection_pipeline(
@@ -34,3 +35,11 @@ def detection_pipeline(
         seed=seed,
         save_applied_params=True,
     )
+
+
+def mixups_of(transform: Any) -> Iterator[MixUp]:
+    """Find the MixUps at or below a transform, in the order in which they stand."""
+    if isinstance(transform, MixUp):
+        yield transform
+    for child in getattr(transform, "transforms", ()):
+        yield from mixups_of(child)

@@ -141,7 +141,7 @@ def test_an_unreadable_image_stops_with_the_option_that_skips(tmp_path, capsys):
     assert said.endswith("; --on-unreadable skip leaves such images out\n")
     assert main([*command, "--on-unreadable", "skip"]) == 0
     assert capsys.readouterr().err == (
-        "alb-mixup: warning: 2 of 8 mixes are left out, for their images cannot be read (skipped.csv has them all): "
+        "alb-mixup: warning: 2 of 8 outputs are left out, for their images cannot be read (skipped.csv has them all): "
         "1.png is an HTML page\n"
     )
 

@@ -88,7 +88,7 @@ def test_an_unreadable_image_is_neither_primary_nor_partner(output_format, sourc
         generate(source, tmp_path / "stopped", output_format=output_format, multiplier=6, progress=False)
     trees = []
     for name, workers in (("stopped", 1), ("one", 1), ("two", 2)):  # the first goes on from where it stopped
-        with pytest.warns(UnreadableImageWarning, match="6 of 24 mixes are left out"):
+        with pytest.warns(UnreadableImageWarning, match="6 of 24 outputs are left out"):
             root = generate(
                 source, tmp_path / name, output_format=output_format, multiplier=6, workers=workers, progress=False,
                 on_unreadable="skip",

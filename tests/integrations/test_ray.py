@@ -20,6 +20,7 @@ from alb_mixup.generation.journal import Journal
 from alb_mixup.generation.mixer import Writer
 from alb_mixup.generation.plan import Plan
 from alb_mixup.generation.run import carry_out
+from tests.generation.test_pipeline import everything
 from tests.generation.test_run import alive, tree
 from tests.support import layouts
 
@@ -122,6 +123,15 @@ def test_the_command(tmp_path, capsys):
     command[2] = str(tmp_path / "local")
     assert main(command) == 0
     assert tree(tmp_path / "ray") == tree(tmp_path / "local")
+
+
+def test_a_pipeline_and_originals_write_the_local_tree(tmp_path):
+    source = alb_mixup.open_dataset(layouts.write_coco(tmp_path / "source"))
+    settings = {"pipeline": everything(source, alb_mixup.open_dataset(layouts.write_voc(tmp_path / "other")))}
+    settings |= {"include_originals": True, "multiplier": 12, "progress": False}
+    generate(source, tmp_path / "ray", workers=2, **settings)
+    assert tree(tmp_path / "ray") == tree(alb_mixup.generate(source, tmp_path / "local", **settings))
+    assert len(list((tmp_path / "ray" / "images").iterdir())) == 13 * len(source)
 
 
 def test_an_actor_killed_in_the_middle_loses_and_doubles_nothing(dataset, tmp_path, added):

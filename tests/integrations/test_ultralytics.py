@@ -346,6 +346,29 @@ def test_what_generate_writes_is_trained_on_with_its_weights(data, tmp_path):
     np.testing.assert_allclose(sorted(torch.cat(seen).tolist()), expected, atol=1e-6)
 
 
+def test_ultralytics_itself_parses_a_set_from_a_pipeline_with_originals(data, tmp_path):
+    source = YoloDataset(data, split="train")
+    pipeline = pipeline_of(MixUp(ratio_range=(0.4, 0.6), p=0.7), A.HorizontalFlip(p=0.5), A.RandomCrop(100, 100, p=0.5))
+    generate(
+        source, tmp_path / "set", output_format="yolo", image_format="png", pipeline=pipeline, include_originals=True,
+        multiplier=3, drop_weights=True, val=data.parent / "images" / "val", progress=False,
+    )  # fmt: skip
+    made = YoloDataset(tmp_path / "set" / "data.yaml", split="train")
+    described = yaml.safe_load((tmp_path / "set" / "data.yaml").read_text())
+    parsed = YOLODataset(
+        img_path=str(tmp_path / "set" / "images" / "train"), data=described, task="detect", augment=False
+    )
+    labels = {Path(label["im_file"]).name: label for label in parsed.labels}
+    assert len(labels) == len(made) == 4 * TRAIN
+    for index in range(len(made)):
+        label, expected = labels[made.image_path(index).name], made.annotations(index)
+        assert [described["names"][int(class_id)] for class_id in label["cls"].ravel()] == expected["labels"]
+        np.testing.assert_allclose(label["bboxes"].reshape(-1, 4), expected["bboxes"].reshape(-1, 4), atol=1e-6)
+    for number in range(TRAIN):
+        expected = from_xyxy(to_xyxy(source.annotations(number)["bboxes"], "yolo", (120, 160)), "yolo", (120, 160))
+        np.testing.assert_allclose(labels[f"original_{number:06d}.png"]["bboxes"], expected, atol=1e-6)
+
+
 def test_a_dataset_of_this_package_takes_the_place_of_the_training_set(data, tmp_path):
     dataset = sample_dataset()
     trainer = mixup_trainer(pipeline_of(MixUp(p=0.0)), dataset=dataset)

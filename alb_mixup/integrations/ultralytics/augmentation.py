@@ -20,7 +20,7 @@ from alb_mixup.errors import SampleError
 from alb_mixup.functional.boxes import from_xyxy, to_xyxy
 from alb_mixup.integrations.torch import MixUpSchedule
 from alb_mixup.integrations.ultralytics.masks import INDEX_FIELD, drawn, of_boxes
-from alb_mixup.transforms.mixup import MixUp
+from alb_mixup.transforms.pipeline import mixups_of
 
 
 class Augmentation:
@@ -196,11 +196,3 @@ def _own_draws(seed: int) -> Iterator[None]:
     finally:
         random.setstate(states[0])
         np.random.set_state(states[1])  # noqa: NPY002
-
-
-def mixups_of(transform: Any) -> Iterator[MixUp]:
-    """Find the MixUps at or below a transform."""
-    if isinstance(transform, MixUp):
-        yield transform
-    for child in getattr(transform, "transforms", ()):
-        yield from mixups_of(child)

@@ -20,11 +20,12 @@ from alb_mixup.errors import ArgumentError
 from alb_mixup.integrations._rebinding import with_names
 from alb_mixup.integrations._weighting import checked_rule
 from alb_mixup.integrations.torch import MixUpSchedule
-from alb_mixup.integrations.ultralytics.augmentation import Augmentation, mixups_of
+from alb_mixup.integrations.ultralytics.augmentation import Augmentation
 from alb_mixup.integrations.ultralytics.data import RTDETRTrainingSet, TrainingSet
 from alb_mixup.integrations.ultralytics.detr import WeightedRTDETRLoss
 from alb_mixup.integrations.ultralytics.loss import weighted_criterion
 from alb_mixup.integrations.ultralytics.masks import INDEX_FIELD
+from alb_mixup.transforms.pipeline import mixups_of
 
 _LABEL_FIELDS = ["labels", "mixup_weight"]
 _TRAINERS = {"detect": DetectionTrainer, "segment": SegmentationTrainer, "obb": OBBTrainer}
