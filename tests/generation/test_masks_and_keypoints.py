@@ -10,6 +10,7 @@ from pycocotools.coco import COCO
 
 import alb_mixup
 from alb_mixup.errors import ArgumentError
+from alb_mixup.generation.layout import WrittenImage
 from alb_mixup.generation.layouts import LAYOUTS
 from alb_mixup.generation.run import generate
 from tests.generation.test_run import manifest, tree
@@ -143,6 +144,13 @@ def test_pose_rows_have_the_same_columns_whatever_the_class(source, tmp_path):
         assert not points[points[:, 2] == 0].any()
         assert not rows[rows[:, 0] == 1, 5:].any()
     assert alb_mixup.open_dataset(root, on_invalid="raise").classes == tuple(shaped.CLASSES)
+
+
+def test_yolo_holds_no_point_outside_of_the_image_and_none_that_is_not_labelled():
+    layout = LAYOUTS["yolo"](["cat"], weights=False, keypoint_names=[["a", "b", "c", "d"]])
+    points = [-0.5, 5, 2, 20, 5, 1, 7, 8, 0, 3, 10.5, 2]
+    image = WrittenImage("a.png", (10, 20), [[0, 0, 10, 10]], [0], [1.0], None, [points])
+    assert layout.label_file(image)[1] == "0 0.25 0.5 0.5 1 0 0 0 1 0.5 1 0 0 0 0 0 0\n"
 
 
 @pytest.mark.parametrize(
