@@ -2,9 +2,8 @@
 
 import argparse
 
-from alb_mixup.cli.parser import SOURCE, add_reading, add_shapes, whole
+from alb_mixup.cli.parser import SOURCE, add_output, add_reading, add_shapes, whole
 from alb_mixup.cli.source import open_source, tell_of_invalid
-from alb_mixup.errors import ArgumentError
 from alb_mixup.generation.plan import CHOICES
 from alb_mixup.generation.write import write_dataset
 
@@ -26,21 +25,13 @@ def add(command: argparse.ArgumentParser) -> None:
     command.add_argument("dst", metavar="DST", help="new or empty folder, or one that the same command has begun")
     add_reading(command)
     add_shapes(command)
-    command.add_argument(
-        "--format", default="coco", choices=CHOICES["output_format"], help="layout of DST (default: coco)"
-    )
+    add_output(command)
     command.add_argument(
         "--image-format",
         choices=CHOICES["image_format"],
         help="encode all images so (default: copy files as they are, where that is possible)",
     )
-    command.add_argument(
-        "--quality", type=whole(0, 100), default=95, metavar="Q", help="of JPEG, 0 to 100 (default: 95)"
-    )
     command.add_argument("--drop-weights", action="store_true", help="write no weights, and whole pixels in VOC")
-    command.add_argument(
-        "--val", metavar="PATH", help="validation images (a folder, or a file that lists them) that data.yaml names"
-    )
     command.add_argument("--workers", type=whole(1), default=1, metavar="N", help="processes that write (default: 1)")
 
 
@@ -53,8 +44,6 @@ def run(arguments: argparse.Namespace) -> tuple[str, int]:
     Raises:
         AlbMixUpError: An option breaks its constraint, or the set cannot be written.
     """
-    if arguments.val is not None and arguments.format != "yolo":
-        raise ArgumentError(f"--val must come with --format yolo, got {arguments.val!r} alone: add it")
     dataset = open_source(arguments)
     tell_of_invalid(dataset, arguments)
     root = write_dataset(

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from alb_mixup._support import checks
-from alb_mixup.cli.parser import SOURCE, add_mixing, add_reading, add_shapes, real, whole
+from alb_mixup.cli.parser import SOURCE, add_mixing, add_output, add_reading, add_shapes, real, whole
 from alb_mixup.cli.source import open_source, tell_of_invalid
 from alb_mixup.errors import ArgumentError
 from alb_mixup.generation.pipeline import read_pipeline
@@ -37,9 +37,7 @@ def add(command: argparse.ArgumentParser) -> None:
     )
     add_reading(command)
     add_shapes(command)
-    command.add_argument(
-        "--format", default="coco", choices=CHOICES["output_format"], help="layout of DST (default: coco)"
-    )
+    add_output(command)
     command.add_argument(
         "--multiplier",
         type=whole(1, 10**6),
@@ -67,9 +65,6 @@ def add(command: argparse.ArgumentParser) -> None:
     command.add_argument("--address", help="of the Ray cluster, such as auto (default: Ray is started here)")
     command.add_argument("--image-format", default="jpg", choices=CHOICES["image_format"], help="default: jpg")
     command.add_argument(
-        "--quality", type=whole(0, 100), default=95, metavar="Q", help="of JPEG, 0 to 100 (default: 95)"
-    )
-    command.add_argument(
         "--drop-weights",
         action="store_true",
         help="write no weights, for strict readers such as Ultralytics; then take --ratio-range or --min-weight",
@@ -80,9 +75,6 @@ def add(command: argparse.ArgumentParser) -> None:
         default=0.0,
         metavar="W",
         help="leave out boxes of a smaller weight (default: 0)",
-    )
-    command.add_argument(
-        "--val", metavar="PATH", help="validation images (a folder, or a file that lists them) that data.yaml names"
     )
 
 

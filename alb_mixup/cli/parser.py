@@ -96,6 +96,19 @@ def add_reading(command: argparse.ArgumentParser) -> None:
     reading.add_argument("--keep-difficult", action="store_true", help="keep VOC's difficult objects")
 
 
+def add_output(command: argparse.ArgumentParser) -> None:
+    """Add the options that say how DST is written."""
+    command.add_argument(
+        "--format", default="coco", choices=CHOICES["output_format"], help="layout of DST (default: coco)"
+    )
+    command.add_argument(
+        "--quality", type=whole(0, 100), default=95, metavar="Q", help="of JPEG, 0 to 100 (default: 95)"
+    )
+    command.add_argument(
+        "--val", metavar="PATH", help="validation images (a folder, or a file that lists them) that data.yaml names"
+    )
+
+
 def add_shapes(command: argparse.ArgumentParser) -> None:
     """Add the options that read more than boxes."""
     shapes = command.add_argument_group("what is read and written beside boxes")
