@@ -11,7 +11,7 @@ import numpy as np
 
 from alb_mixup import _backend
 from alb_mixup._support.files import check_of_file
-from alb_mixup._support.regular import read_regular
+from alb_mixup.datasets.images.decode import read_upright
 from alb_mixup.datasets.images.encode import encode_image
 from alb_mixup.datasets.images.header import is_jpeg
 from alb_mixup.errors import AlbMixUpError, ImageReadError, SampleError, UnreadableImageWarning
@@ -81,7 +81,7 @@ class Mixer:
             sample, kind, encoded = self._mixed(row, variant), self._of_mix, None
         else:
             sample, kind = self._watch.dataset[row], self._of_source
-            encoded = self._copied(own, sample["image"])
+            encoded = self._copied(row, sample["image"])
         record: dict[str, Any] = {
             "number": number,
             "name": self._name(number),
@@ -134,14 +134,16 @@ class Mixer:
         names = dict.fromkeys(map(self._source, self._watch.asked))
         return {name: check_of_source(self._plan.dataset.root, name) for name in names}
 
-    def _copied(self, path: Path, image: Any) -> bytes | None:
+    def _copied(self, row: int, image: Any) -> bytes | None:
         """Return an image file's own bytes where every reader sees the same pixels in it; None: encode them."""
-        if self._plan.image_format != "jpg" or not is_jpeg(data := read_regular(path)):
+        dataset = self._plan.dataset
+        if self._plan.image_format != "jpg":
             return None
-        bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-        # turned as an orientation says, and as stored, which are gray or have another size where a reader may differ
-        decoded = (cv2.imdecode(np.frombuffer(data, np.uint8), how) for how in (cv2.IMREAD_COLOR, cv2.IMREAD_UNCHANGED))
-        return data if all(pixels is not None and np.array_equal(pixels, bgr) for pixels in decoded) else None
+        data = read_upright(dataset.image_path(row), dataset.image_size(row))
+        if data is None or not is_jpeg(data):
+            return None
+        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)  # gray where it is stored so
+        return data if decoded is not None and np.array_equal(decoded, image[..., ::-1]) else None
 
 
 class Maker(Protocol):

@@ -150,7 +150,7 @@ def _check_targets(pipeline: Any, sources: Sequence[DetectionDataset]) -> None:
             "pipeline must draw partners that have masks where the dataset has, got a reference without: open it with "
             "masks=True, or the dataset without them"
         )
-    if WEIGHT not in fields and any((images._annotations.weights != 1).any() for images in sources):
+    if WEIGHT not in fields and any(images.is_weighted for images in sources):
         raise ArgumentError(
             f"pipeline must have {WEIGHT!r} among its label_fields where boxes have weights of their own, got {fields}:"
             f" give {example}, or these weights would be lost"
