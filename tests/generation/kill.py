@@ -62,13 +62,12 @@ class Runs:
         shutil.rmtree(self.root)
         return time.monotonic() - begin
 
-    def end_and_take_up(self, number, seed):
+    def end_and_take_up(self, number, chance):
         """End a run, and hold what is left, and what the same call makes of it, against a run that nobody ended.
 
         Returns:
             What was ended, by what, and how much was done.
         """
-        chance = random.Random(f"{seed} {number}")
         which, workers = SIGNALS[number % 3], WORKERS[number // 3 % 3]
         process = self._start(workers)
         self._wait(process, chance, workers)
@@ -152,8 +151,9 @@ def end_and_take_up(rounds, seed, base):
     """End runs and take them up, `rounds` times; return how often came what."""
     runs, found = Runs(base), Counter()
     for number in range(rounds):
+        chance = random.Random(f"{seed} {number}")
         try:
-            found[runs.end_and_take_up(number, seed)] += 1
+            found[runs.end_and_take_up(number, chance)] += 1
         except BaseException:
             print(f"round {number} of seed {seed}")
             raise
