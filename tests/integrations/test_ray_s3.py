@@ -1,4 +1,4 @@
-"""Ray at s3://: a cluster of three nodes and an S3 server, all on this machine. The local engine's sets, object by object."""
+"""Ray at s3://: a cluster of three nodes and an S3 server, all on this machine, write the local engine's sets."""
 
 import os
 import signal
@@ -10,7 +10,6 @@ import time
 import pytest
 
 import alb_mixup
-from alb_mixup.cli import main
 from alb_mixup.errors import OutputError
 from alb_mixup.generation.journal import Journal
 from tests.generation.test_run import tree
@@ -199,8 +198,3 @@ def test_a_bucket_that_cannot_be_reached_is_an_error_in_words(environment, says,
     ):
         generate(dataset, "s3://nowhere/mixed", progress=False)
     s3fs.S3FileSystem.clear_instance_cache()
-
-
-def test_the_command_check_says_that_it_reads_folders_alone(capsys):
-    assert main(["check", "s3://bucket/mixed"]) == 2
-    assert capsys.readouterr().err == "\n"
