@@ -51,7 +51,7 @@ class Runs:
         pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
         process = subprocess.Popen(command, env=os.environ | own, start_new_session=True, **pipes)
         while process.poll() is None and "numpy" not in Path(f"/proc/{process.pid}/maps").read_text():
-            time.sleep(0.002)
+            time.sleep(0.02)
         return process
 
     def _seconds(self, workers):
@@ -95,8 +95,9 @@ class Runs:
                 process.wait(chance.random() * self._seconds_of[workers])
             return
         images = chance.randrange(len(self.whole) // 2)
-        while process.poll() is None and sum(1 for _ in self.root.rglob("mixup_*.jpg")) < images:
-            time.sleep(0.002)
+        folder = self.root / "images" / "train"
+        while process.poll() is None and (not folder.exists() or len(os.listdir(folder)) < images):
+            time.sleep(0.01)
         time.sleep(chance.random() * 0.01)
 
     def _send(self, process, which, chance):
@@ -116,7 +117,7 @@ class Runs:
         deadline = time.monotonic() + _PATIENCE
         while _session_lives(session):
             assert time.monotonic() < deadline, "a process outlived the command"
-            time.sleep(0.01)
+            time.sleep(0.05)
 
     def _done(self):
         """How much is noted as done, which then is on disk."""
