@@ -86,7 +86,7 @@ class Runs:
         assert not (self.root / ".mixup" / "unfinished").exists()
         assert os.listdir(self.temporary) == []
         shutil.rmtree(self.root)
-        return which.name, workers, "finished" if process.returncode == 0 else done
+        return which.name, workers, "it came too late" if process.returncode == 0 else done
 
     def _wait(self, process, chance, workers):
         """Wait for a moment of the whole run, or of its outputs."""
@@ -166,6 +166,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # as in tests/conftest.py
     with tempfile.TemporaryDirectory() as folder:
         for (name, workers, done), times in sorted(
             end_and_take_up(arguments.rounds, arguments.seed, Path(folder)).items()
