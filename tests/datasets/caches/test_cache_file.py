@@ -15,7 +15,8 @@ from alb_mixup.errors import CacheError
 from tests.datasets.caches.test_disk import small_set
 from tests.support.samples import pipeline, same
 
-HEADER, MAGIC = 4096, b"alb_mixup image cache 2\n"
+HEADER, MAGIC = 4096, b"alb_mixup image cache 3\n"
+ROW = 40  # int32 height and width stored, and whole; uint32; int64, int64, uint32 of the image's file
 COUNT, HEIGHT, WIDTH = 5, 60, 80
 PIXELS = COUNT * HEIGHT * WIDTH * 3
 
@@ -37,15 +38,16 @@ def crafted(path, header=None, table=None, rest=b""):
     Args:
         path: The file.
         header: Entries of the header that are others.
-        table: Takes the table, int32 (n, 4), and returns another.
+        table: Takes the sizes in the table, int32 (n, 4), and returns others.
         rest: More bytes.
     """
     content = path.read_bytes()
     pixels, end = content[HEADER : HEADER + PIXELS], content[HEADER + PIXELS :]
-    assert len(end) == COUNT * 20
+    assert len(end) == COUNT * ROW
     if table is not None:
-        rows = np.frombuffer(end[: COUNT * 16], "<i4").reshape(COUNT, 4).copy()
-        end = np.asarray(table(rows), "<i4").tobytes() + end[COUNT * 16 :]
+        rows = np.frombuffer(end, np.uint8).reshape(COUNT, ROW).copy()
+        rows[:, :16] = np.asarray(table(rows[:, :16].copy().view("<i4")), "<i4").view(np.uint8)
+        end = rows.tobytes()
     end += rest
     said = json.loads(content[len(MAGIC) : HEADER - 4])
     said |= {"bytes": HEADER + PIXELS + len(end), "table_crc32": zlib.crc32(end)} | (header or {})
@@ -123,7 +125,7 @@ def test_sizes_that_are_swapped_between_images_are_seen_by_their_checksums(voc, 
     assert same(cache[4], voc[4])
 
 
-@pytest.mark.parametrize("rest", [b"x", bytes(20)])
+@pytest.mark.parametrize("rest", [b"x", bytes(ROW)])
 def test_more_than_there_are_images_is_damage(rest, voc, path):
     crafted(path, rest=rest)
     with pytest.raises(CacheError, match="which is damaged"):
