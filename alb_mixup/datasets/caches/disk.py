@@ -132,7 +132,7 @@ class DiskCache(Sequence[dict[str, Any]]):
         cache._set(dataset, path, size, fit_mode)
         changed = cache._changed()
         if changed == _TOUCHED:
-            cache._holds[_TIMES] = CacheFile(cache.path).header[_TIMES]
+            cache._take_times()
         elif changed is not None:
             found = "which is not there" if changed == _NONE_YET else f"which was made for other {changed}"
             raise CacheError(
@@ -265,10 +265,19 @@ class DiskCache(Sequence[dict[str, Any]]):
         unreadable: list[ImageReadError] = []
         before = CacheFile(self.path) if changed in {_TOUCHED, _CHANGED} else None
         images = self._images(before, unreadable)
-        write(self.path, self._holds, progress_bar(images, "caching images", total=len(self)))
+        try:
+            write(self.path, self._holds, progress_bar(images, "caching images", total=len(self)))
+        except CacheError:
+            if changed != _TOUCHED:
+                raise
+            self._take_times()  # the disk is full, or not ours: what is there is as good
         if unreadable:
             message = f"the cache leaves out {len(unreadable)} images that cannot be read, the first: {unreadable[0]}"
             warn(message, UnreadableImageWarning, stacklevel=3)
+
+    def _take_times(self) -> None:
+        """Take the times in the file for those of the images, which hold what they held then."""
+        self._holds[_TIMES] = CacheFile(self.path).header[_TIMES]
 
     def _images(
         self, before: CacheFile | None, unreadable: list[ImageReadError]

@@ -245,6 +245,17 @@ def test_images_that_were_only_touched_are_not_stale(voc, path, builds, decoded,
     assert len(builds) == 2
 
 
+def test_touched_images_where_nothing_can_be_written(voc, path, request):
+    DiskCache(voc, path)
+    before = path.read_bytes()
+    os.utime(voc.image_path(1), ns=(1, 1))
+    request.getfixturevalue("full_disk")
+    cache = DiskCache(voc, path)
+    assert all(same(cache[index], voc[index]) for index in range(5))
+    assert path.read_bytes() == before
+    assert left_in(path.parent) == [path.name]
+
+
 def test_an_image_that_changes_while_it_is_decoded_is_decoded_again_by_the_next(voc, path, monkeypatch):
     decode, after = DiskCache._decode, picture(*SMALL, seed=77)
 
