@@ -140,6 +140,15 @@ def test_a_header_that_is_other_json_or_none_is_damage(text, voc, path):
         DiskCache(voc, path)
 
 
+@pytest.mark.parametrize("entry", [b"images_sha256", b"times_sha256", b"contain", b"null", b"  ", b"bytes"])
+def test_a_header_in_which_a_bit_flipped_is_damage_rather_than_stale(entry, voc, path):
+    content = bytearray(path.read_bytes())
+    content[content.index(entry) + len(entry) - 1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(CacheError, match=r"which is damaged \(a header that is not what was written\)"):
+        DiskCache(voc, path)
+
+
 @pytest.mark.parametrize("image", [0, 4])
 def test_a_pixel_that_flipped_is_found_when_a_process_first_uses_its_image(image, voc, path):
     content = bytearray(path.read_bytes())
