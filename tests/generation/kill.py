@@ -21,7 +21,7 @@ from alb_mixup.generation.verify import fault_of
 from tests.generation.test_run import alive, children_of, tree
 from tests.support import ROOT, layouts
 
-SIGNALS, WORKERS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT), (1, 2, 3)
+SIGNALS, WORKERS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT), (2, 1, 3)
 MULTIPLIER = 60  # of 4 small images
 _PATIENCE = 120  # seconds until something hangs
 
@@ -38,7 +38,6 @@ class Runs:
         self.temporary.mkdir()
         self.dataset = alb_mixup.open_dataset(self.source)
         self.whole = tree(generate(self.dataset, base / "whole", **self._settings()))
-        self._seconds_of = {workers: self._seconds(workers) for workers in WORKERS}
 
     def _settings(self):
         return {"output_format": "yolo", "multiplier": MULTIPLIER, "progress": False}
@@ -54,14 +53,6 @@ class Runs:
             time.sleep(0.02)
         return process
 
-    def _seconds(self, workers):
-        """How long a run takes that nobody ends."""
-        begin = time.monotonic()
-        assert self._start(workers).communicate(timeout=_PATIENCE)[1] == ""
-        assert tree(self.root) == self.whole
-        shutil.rmtree(self.root)
-        return time.monotonic() - begin
-
     def end_and_take_up(self, number, chance):
         """End a run, and hold what is left, and what the same call makes of it, against a run that nobody ended.
 
@@ -70,7 +61,7 @@ class Runs:
         """
         which, workers = SIGNALS[number % 3], WORKERS[number // 3 % 3]
         process = self._start(workers)
-        self._wait(process, chance, workers)
+        self._wait(process, chance)
         whom = self._send(process, which, chance)
         _, said = process.communicate(timeout=_PATIENCE)
         self._wait_for_workers(process.pid)
@@ -88,17 +79,18 @@ class Runs:
         shutil.rmtree(self.root)
         return which.name, workers, "it came too late" if process.returncode == 0 else done
 
-    def _wait(self, process, chance, workers):
-        """Wait for a moment of the whole run, or of its outputs."""
-        if chance.random() < 0.3:
+    def _wait(self, process, chance):
+        """Wait for a moment of the start, of the outputs, or of the end."""
+        part, count = chance.choice(["start", "outputs", "outputs", "end"]), len(self.dataset) * MULTIPLIER
+        if part == "start":
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(chance.random() * self._seconds_of[workers])
+                process.wait(2 * chance.random())
             return
-        images = chance.randrange(len(self.whole) // 2)
+        images = chance.randrange(count) if part == "outputs" else count
         folder = self.root / "images" / "train"
         while process.poll() is None and (not folder.exists() or len(os.listdir(folder)) < images):
-            time.sleep(0.01)
-        time.sleep(chance.random() * 0.01)
+            time.sleep(0.005)
+        time.sleep(chance.random() * 0.02)
 
     def _send(self, process, which, chance):
         """Send a signal to whom it may reach; a terminal's Ctrl-C reaches all."""
