@@ -1,7 +1,9 @@
 """What must hold before Albumentations is imported (no look-up of newer versions, no telemetry), and repeatable CI."""
 
 import os
+import sys
 
+import pytest
 from hypothesis import settings
 
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
@@ -10,3 +12,10 @@ os.environ["ALBUMENTATIONS_NO_TELEMETRY"] = "1"
 settings.register_profile("ci", derandomize=True, deadline=None)
 if os.environ.get("CI"):
     settings.load_profile("ci")
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    """Frameworks draw crops, flips and initial weights from PyTorch's global generator: each test, the same ones."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
