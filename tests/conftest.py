@@ -1,7 +1,10 @@
 """What must hold before Albumentations is imported (no look-up of newer versions, no telemetry), and repeatable CI."""
 
 import os
+<<<<<<< HEAD
 import signal
+=======
+>>>>>>> detectors
 import sys
 
 import pytest
