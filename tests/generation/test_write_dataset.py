@@ -218,7 +218,7 @@ class Poses(list):
     """Samples that say what a dataset says."""
 
     classes, bbox_format, keypoint_names = shaped.CLASSES, "coco", [shaped.NAMES, []]
-    skeletons = [shaped.SKELETON, []]
+    skeletons = (shaped.SKELETON, ())
 
 
 def test_samples_that_say_classes_format_and_keypoints_themselves(tmp_path):
