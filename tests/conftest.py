@@ -1,10 +1,7 @@
 """What must hold before Albumentations is imported (no look-up of newer versions, no telemetry), and repeatable CI."""
 
 import os
-<<<<<<< HEAD
 import signal
-=======
->>>>>>> detectors
 import sys
 
 import pytest
