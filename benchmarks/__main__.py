@@ -12,7 +12,7 @@ os.environ.setdefault("YOLO_VERBOSE", "false")
 
 import cv2
 
-from benchmarks import loading, pages, tables
+from benchmarks import loading, pages, tables, writing
 from benchmarks.harness import machine
 
 TABLES = {
@@ -25,6 +25,7 @@ TABLES = {
     "disk": loading.from_disk,
     "epoch": loading.epoch,
     "threads": loading.threads,
+    "writing": writing.written,
 }
 
 

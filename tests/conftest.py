@@ -1,6 +1,7 @@
 """What must hold before Albumentations is imported (no look-up of newer versions, no telemetry), and repeatable CI."""
 
 import os
+import signal
 import sys
 
 import pytest
@@ -8,6 +9,9 @@ from hypothesis import settings
 
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 os.environ["ALBUMENTATIONS_NO_TELEMETRY"] = "1"
+
+# What a script starts in the background ignores Ctrl-C, and so would the programs that tests start, and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("ci", derandomize=True, deadline=None)
 if os.environ.get("CI"):

@@ -23,6 +23,7 @@ def run(*arguments):
         ("compose", "Inside Compose", 3),
         ("kernel", "Kernel", 16),
         ("resizing", "Resizing", 15),
+        ("writing", "Writing", 4),
     ],
 )
 def test_a_table_is_printed(name, title, rows):

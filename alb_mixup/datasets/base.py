@@ -252,10 +252,12 @@ def absolute_path(path: str | os.PathLike[str], argument: str = "root", of: str 
     """Return a user's path as an absolute one, which stays right when the working directory changes.
 
     Raises:
-        ArgumentError: It is not a path.
+        ArgumentError: It is not a path, or a URL.
     """
     if not isinstance(path, (str, os.PathLike)):
         raise ArgumentError(f"{argument} must be the path of {of}, a str or Path, got {path!r}: give one")
+    if "://" in os.fspath(path):
+        raise ArgumentError(f"{argument} must lie on this machine, got {path!r}, a URL: copy it here first")
     return Path(os.path.abspath(path))
 
 

@@ -47,7 +47,7 @@ class HeldSamples(Sequence[dict[str, Any]]):
 
     root = Path()
     is_weighted = True  # for all that is known before they are read
-    skeletons = None
+    skeletons: Sequence[Sequence[tuple[int, int]]] | None = None
 
     def __init__(self, samples: Samples, classes: Sequence[str] | None, bbox_format: str | None) -> None:
         if not is_sequence(samples) or not len(samples):
@@ -66,10 +66,12 @@ class HeldSamples(Sequence[dict[str, Any]]):
         self.keypoint_names: Sequence[Sequence[str]] | None = None
         if "keypoints" in first:
             self.keypoint_names = getattr(samples, "keypoint_names", None)
-            if self.keypoint_names is None:
+            self.skeletons = getattr(samples, "skeletons", None)
+            if self.keypoint_names is None or len(self.keypoint_names) != len(names):
                 raise ArgumentError(
                     "dataset must have an attribute keypoint_names, the names of each class's keypoints, where its "
-                    "samples have keypoints, got none: add it, or leave keypoints out of the samples"
+                    f"samples have keypoints, got {self.keypoint_names!r} for {len(names)} classes: add it, or leave "
+                    "keypoints out of the samples"
                 )
         self._parts = [*_PARTS, *(["masks"] if self.has_masks else [])]
         if self.keypoint_names is not None:

@@ -140,6 +140,19 @@ def checked_rule(rule: str) -> str:
     return str(checks.choice("rule", rule, RULES))
 
 
+def check_one_each(weights: torch.Tensor, boxes: torch.Tensor) -> None:
+    """Check that weights are one for each of N boxes.
+
+    Raises:
+        SampleError: They are not.
+    """
+    if weights.shape != boxes.shape[:1]:
+        raise SampleError(
+            f"weights must be one for each of {len(boxes)} boxes, got shape {tuple(weights.shape)}: drop boxes "
+            "together with their weights"
+        )
+
+
 def weights_of(targets: Sequence[Mapping[str, Any]]) -> list[torch.Tensor] | None:
     """Return each target's weights, float (N,): ones where it has none; None where all of them are 1.
 
@@ -148,11 +161,8 @@ def weights_of(targets: Sequence[Mapping[str, Any]]) -> list[torch.Tensor] | Non
     """
     found = [target.get("weights") for target in targets]
     for target, weights in zip(targets, found, strict=True):
-        if weights is not None and weights.shape != target["boxes"].shape[:1]:
-            raise SampleError(
-                f"weights must be one for each of {len(target['boxes'])} boxes, got shape {tuple(weights.shape)}: drop "
-                "boxes together with their weights"
-            )
+        if weights is not None:
+            check_one_each(weights, target["boxes"])
     given = [weights for weights in found if weights is not None]
     if not given or not torch.cat(given).ne(1).any():
         return None

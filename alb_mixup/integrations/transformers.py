@@ -30,8 +30,8 @@ weights 1, or none given, the loss is the stock one to the bit: it is the stock 
 
 **What others do.** GluonCV's YOLOv3, the loss of Bag of Freebies (arXiv 1902.04103), keeps hard targets and multiplies
 a matched anchor's objectness, class and box terms by the ratio (gluoncv/loss.py, `YOLOV3Loss`); PaddleDetection's
-YOLOv3 does the same with `gt_score` (ppdet/modeling/losses/yolo_loss.py): `rule="scale"`. No published ablation that we
-know of isolates weighting at a fixed λ: whether it pays is for your data to say.
+YOLOv3 does the same with `gt_score` (ppdet/modeling/losses/yolo_loss.py): `rule="scale"`. LossMix (AAAI 2024, arXiv
+2303.10343) interpolates the losses of both images: `rule="interpolate"`.
 """
 
 import inspect

@@ -49,6 +49,7 @@ def test_preview_of_a_voc_split(tmp_path, capsys):
     ("arguments", "says"),
     [
         (["nowhere"], "SRC must be a dataset, got"),
+        (["s3://bucket/set"], "SRC must lie on this machine, got 's3://bucket/set', a URL: copy it here first"),
         (["-n", "0"], "-n must be 1 to 100, got 0"),
         (["-n", "101"], "-n must be 1 to 100, got 101"),
         (["--seed", "-1"], "--seed must be 0 to 9223372036854775808, got -1"),

@@ -132,7 +132,8 @@ def damage(count, seed, base):
 
 
 def main(count=10_000, seed=0):
-    with tempfile.TemporaryDirectory() as folder:
+    in_memory = Path("/dev/shm")  # where syncing takes no time
+    with tempfile.TemporaryDirectory(dir=in_memory if in_memory.is_dir() else None) as folder:
         for what, times in damage(count, seed, Path(folder)).most_common():
             print(f"{times:6} {what}")
 

@@ -27,7 +27,7 @@ def tree(root):
 def cut_everywhere(base, start, check, before=None, ways=WAYS, seeds=1, every=1):
     """Carry out `start(folder)` once; for each cut, `check` what `start` makes of the rest. Return how many.
 
-    `before` is called with the rest as it is.
+    `before` is called with the rest as it is. A cut when all is over leaves all.
     """
     done = 0
 
@@ -48,10 +48,14 @@ def cut_everywhere(base, start, check, before=None, ways=WAYS, seeds=1, every=1)
 
     watched = base / "watched"
     watched.mkdir()
-    with Disk(watched, at_cut).watched():
+    with Disk(watched, at_cut).watched() as disk:
         start(watched)
     check(watched, "no cut")
-    return done
+    for way in ways:
+        disk.after_cut(base / "rest", way)
+        check(base / "rest", f"a cut when all is over, {way}")
+        shutil.rmtree(base / "rest")
+    return done + len(ways)
 
 
 def cuts_of_generate(base, output_format, run=generate, **options):

@@ -218,12 +218,14 @@ class Poses(list):
     """Samples that say what a dataset says."""
 
     classes, bbox_format, keypoint_names = shaped.CLASSES, "coco", [shaped.NAMES, []]
+    skeletons = (shaped.SKELETON, ())
 
 
 def test_samples_that_say_classes_format_and_keypoints_themselves(tmp_path):
     dataset = CocoDataset(shaped.write(tmp_path), masks=True, keypoints=True)
     root = write(Poses([dataset[index] for index in range(4)]), tmp_path / "m")
     found = CocoDataset(root / "annotations.json", masks=True, keypoints=True)
+    assert (found.keypoint_names, found.skeletons) == (dataset.keypoint_names, dataset.skeletons)
     for index in range(4):
         wanted, got = dataset[index], found[index]
         assert wanted.keys() == got.keys()
@@ -255,6 +257,7 @@ def held(**changes):
         (held(masks=[]), {}, SampleError, r"bboxes of dataset\[0\] must have a label, a weight and a mask each"),
         (held(masks=[np.ones((3, 3), np.uint8)]), {}, SampleError, r"masks of dataset\[0\] must be one of \(30, 40\)"),
         (held(keypoints=[[1, 2]]), {}, ArgumentError, "dataset must have an attribute keypoint_names"),
+        (Poses(held(keypoints=[])), {"classes": ["cat"]}, ArgumentError, r"keypoint_names, .* for 1 classes"),
         (held(), {"output_format": "pascal"}, ArgumentError, "output_format must be one of coco, yolo, voc"),
         (held(), {"image_format": "gif"}, ArgumentError, "image_format must be one of jpg, png"),
         (held(), {"quality": 101}, ArgumentError, "quality must be 0 to 100"),

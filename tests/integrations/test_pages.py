@@ -20,7 +20,7 @@ def test_the_table_of_detectors_is_what_the_adapters_do():
     """Written anew by `python -m tests.integrations.detectors.page`."""
     committed, made = page.committed(), page.rows()
     assert {key: row for key, row in committed.items() if key[0] in {key[0] for key in made}} == made
-    assert {"transformers", "torchvision", "rfdetr"} <= {framework for framework, _ in committed}
+    assert {*page.FRAMEWORKS} == {framework for framework, _ in committed}
     assert all("| no |" not in row or row.split("|")[-2].strip() for row in committed.values())  # a reason is given
 
 

@@ -1,4 +1,4 @@
-"""Ultralytics: what reaches the model, what the loss makes of it, and that training is otherwise Ultralytics' own."""
+"""Ultralytics: what reaches the model, and that training is otherwise Ultralytics' own; losses are in test_rules.py."""
 
 import contextlib
 import csv
@@ -25,15 +25,12 @@ import torch
 import yaml
 from PIL import Image
 from ultralytics import RTDETR, YOLO
-from ultralytics.cfg import get_cfg
 from ultralytics.data.dataset import YOLODataset
 from ultralytics.models.rtdetr.val import RTDETRDataset
 from ultralytics.models.utils.loss import RTDETRDetectionLoss
 from ultralytics.nn.tasks import DetectionModel
 from ultralytics.utils.loss import E2ELoss, v8DetectionLoss
-from ultralytics.utils.metrics import bbox_iou
 from ultralytics.utils.ops import xywhr2xyxyxyxy
-from ultralytics.utils.tal import make_anchors
 
 from alb_mixup import MixUp, PseudoLabelDataset, YoloDataset, generate, sample_dataset
 from alb_mixup.errors import ArgumentError, SampleError, SerializationError
@@ -653,255 +650,6 @@ def test_oriented_boxes_need_a_pipeline_that_keeps_their_angles(data, tmp_path):
             train(data, tmp_path, mixup_trainer(pipeline), "yolo11n-obb.yaml")
 
 
-# ---------------------------------------------------------------- the loss
-
-
-@pytest.fixture(scope="module", params=MODELS)
-def case(request, data, tmp_path_factory):
-    """A model in training mode, and a real batch of five images, the second of which has no boxes."""
-    trainer = mixup_trainer(pipeline_of(MixUp(sample_dataset(), p=1.0)))
-    [batch, *_] = loader_of(data, tmp_path_factory.mktemp("case"), trainer).train_loader
-    kept = batch["batch_idx"] != 1
-    batch |= {key: batch[key][kept] for key in ("batch_idx", "cls", "bboxes", "weights")}
-    batch["img"] = batch["img"].float() / 255
-    torch.manual_seed(0)
-    model = DetectionModel(f"{request.param}.yaml", nc=3, verbose=False).train()
-    model.args = get_cfg()
-    return model, batch
-
-
-def loss_and_gradients(model, criterion, batch):
-    """The loss of a batch; the model's batch norm statistics move along, but training mode does not read them."""
-    model.zero_grad()
-    model.criterion = criterion
-    loss, items = model.loss(batch)
-    loss.sum().backward()
-    return loss.detach(), items, {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
-
-
-@pytest.mark.parametrize("rule", RULES)
-def test_weights_of_one_are_the_stock_loss_to_the_bit(case, rule):
-    model, batch = case
-    stock = model.init_criterion()
-    assert type(stock) is (E2ELoss if hasattr(stock, "one2many") else v8DetectionLoss)
-    model.criterion = None
-    weighted = weighted_criterion(model, rule)
-    expected = loss_and_gradients(model, stock, {key: batch[key] for key in batch if key != "weights"})
-    for weights in (torch.ones_like(batch["weights"]), None):
-        found = loss_and_gradients(model, weighted, batch | {"weights": weights})
-        assert torch.equal(found[0], expected[0])
-        assert all(torch.equal(found[1][name], value) for name, value in expected[1].items())
-        assert found[2].keys() == expected[2].keys()
-        assert all(torch.equal(found[2][name], gradient) for name, gradient in expected[2].items())
-    other = loss_and_gradients(model, weighted, batch)
-    assert not torch.equal(other[0], expected[0])
-
-
-def branches(model, batch, rule="interpolate"):
-    """Each branch of a model's weighted loss with its detached predictions, ready for gradients."""
-    model.criterion = None
-    criterion = weighted_criterion(model, rule)
-    with torch.no_grad():
-        preds = model(batch["img"])
-    of = {"": preds} if isinstance(criterion, v8DetectionLoss) else preds
-    found = []
-    for name in [""] if isinstance(criterion, v8DetectionLoss) else ["one2many", "one2one"]:
-        leaves = {key: of[name][key].clone().requires_grad_() for key in ("boxes", "scores")}
-        found.append((getattr(criterion, name, criterion), leaves | {"feats": of[name]["feats"]}))
-    return found
-
-
-@contextlib.contextmanager
-def spied(owner, name):
-    """The calls of a part of a loss, each as its arguments and what it returned."""
-    stock, seen = getattr(owner, name), []
-
-    def spy(*args):
-        seen.append((args, stock(*args)))
-        return seen[-1][1]
-
-    setattr(owner, name, spy)
-    yield seen
-    setattr(owner, name, stock)
-
-
-def assigned(branch, preds, batch):
-    """What a branch's own, unweighted assigner says: scores (B, A, C), whether and to which box (B, A), boxes."""
-    with spied(branch, "assigner") as seen:
-        branch.loss(preds, {key: batch[key] for key in batch if key != "weights"})
-    [(_, (_, bboxes, scores, is_assigned, box_index))] = seen
-    return scores, is_assigned, box_index, bboxes
-
-
-def recomputed_loss(branch, preds, batch, hyp, rule):
-    """The weighted loss, box by box and anchor by anchor in float64 from the assignment; times the batch size."""
-    scores, is_assigned, box_index, bboxes = assigned(branch, preds, batch)
-    scores, weights = scores.double(), torch.ones(is_assigned.shape, dtype=torch.float64)
-    for image, anchor in is_assigned.nonzero().tolist():
-        rows = [row for row, number in enumerate(batch["batch_idx"].tolist()) if number == image]
-        weights[image, anchor] = float(batch["weights"][rows[int(box_index[image, anchor])]])
-    factor = scores.sum(-1) * weights
-    total = max(float(factor.sum() if rule == "interpolate" else scores.sum()), 1.0)
-    logits = preds["scores"].permute(0, 2, 1).double()
-    of_object = torch.nn.functional.softplus(logits) - logits * scores  # BCE with a soft target
-    of_background = torch.nn.functional.softplus(logits)
-    cls = of_object * weights[..., None]
-    if rule == "interpolate":
-        cls = cls + of_background * (1 - weights[..., None])
-    cls = cls.sum() / total
-    anchors, strides = make_anchors(preds["feats"], branch.stride, 0.5)
-    distances, box, third = preds["boxes"].permute(0, 2, 1).double(), 0.0, 0.0
-    for image, anchor in is_assigned.nonzero().tolist():
-        x, y = anchors[anchor].tolist()
-        goal = bboxes[image, anchor].double() / float(strides[anchor])
-        sides = torch.stack([x - goal[0], y - goal[1], goal[2] - x, goal[3] - y])
-        if branch.reg_max > 1:
-            logp = distances[image, anchor].view(4, branch.reg_max).log_softmax(1)
-            found = (logp.exp() * torch.arange(branch.reg_max)).sum(1)
-            left = sides.clamp(0, branch.reg_max - 1.01)
-            low = left.long()
-            ends = [logp[range(4), low] * (low + 1 - left), logp[range(4), low + 1] * (left - low)]
-            own = -(ends[0] + ends[1]).mean()
-        else:
-            found = distances[image, anchor]
-            own = ((found - sides).abs() * strides[anchor] / 160).mean()
-        corners = torch.stack([x - found[0], y - found[1], x + found[2], y + found[3]])
-        iou = bbox_iou(corners[None], goal[None], xywh=False, CIoU=True)[0, 0]
-        box, third = box + (1 - iou) * factor[image, anchor], third + own * factor[image, anchor]
-    terms = torch.stack([box / total * hyp.box, cls * hyp.cls, third / total * hyp.dfl])
-    return terms * len(batch["img"])
-
-
-@pytest.mark.parametrize("rule", RULES)
-def test_each_term_is_weighted_as_documented(case, rule):
-    model, batch = case
-    for branch, preds in branches(model, batch, rule):
-        found = branch.loss(preds, batch)[0]
-        expected = recomputed_loss(branch, preds, batch, model.args, rule)
-        torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=0)
-
-
-def one_box_weighted(branch, preds, batch, weight, image=2):
-    """The batch in which one box of an image has a weight, all others 1; which anchors are that box's; which any's."""
-    _, is_assigned, box_index, _ = assigned(branch, preds, batch)
-    target = int(box_index[image][is_assigned[image]][0])  # a box that has anchors
-    weights = torch.ones_like(batch["weights"])
-    weights[(batch["batch_idx"] == image).nonzero().ravel()[target]] = weight
-    of_box = torch.zeros_like(is_assigned)
-    of_box[image] = is_assigned[image] & (box_index[image] == target)
-    assert of_box.any()
-    return batch | {"weights": weights}, of_box, is_assigned
-
-
-def gradients_of(branch, preds, batch):
-    """The gradients of the class logits (B, A, C) and of the boxes (B, A, 4·R), and the loss's terms."""
-    preds = preds | {key: preds[key].detach().clone().requires_grad_() for key in ("boxes", "scores")}
-    terms = branch.loss(preds, batch)[0]
-    terms.sum().backward()
-    return *(preds[key].grad.permute(0, 2, 1).double() for key in ("scores", "boxes")), terms.detach().double()
-
-
-@pytest.mark.parametrize("weight", [0.0, 0.25, 1.0])
-@pytest.mark.parametrize("rule", RULES)
-def test_the_class_gradient_of_a_matched_anchor(case, rule, weight):
-    model, batch = case
-    for branch, preds in branches(model, batch, rule):
-        weighted, of_box, is_assigned = one_box_weighted(branch, preds, batch, weight)
-        scores = assigned(branch, preds, batch)[0].double()
-        found, boxes, _ = gradients_of(branch, preds, weighted)
-        _, stock_boxes, _ = gradients_of(branch, preds, batch | {"weights": torch.ones_like(batch["weights"])})
-        factor = scores.sum(-1) * torch.ones_like(of_box).double().masked_fill(of_box, weight)
-        total, stock_total = (max(float(value.sum()), 1.0) for value in (factor, scores))
-        divisor = total if rule == "interpolate" else stock_total
-        p = preds["scores"].detach().permute(0, 2, 1).double().sigmoid()
-        of_object, of_background = p - scores, p  # d BCE / d logit
-        expected = of_object.clone()
-        expected[of_box] *= weight
-        if rule == "interpolate":
-            expected[of_box] += (1 - weight) * of_background[of_box]
-        gain = model.args.cls * len(batch["img"]) / divisor
-        torch.testing.assert_close(found, expected * gain, rtol=1e-4, atol=1e-7)
-        stock_boxes[of_box] *= weight
-        torch.testing.assert_close(boxes, stock_boxes * (stock_total / divisor), rtol=1e-4, atol=1e-7)
-        if weight == 0:
-            assert (found[of_box] > 0).all() if rule == "interpolate" else not found[of_box].any()
-            assert not boxes[of_box].any()
-        assert (found[is_assigned & ~of_box] < 0).any()
-
-
-def test_scale_is_linear_in_each_weight(case):
-    model, batch = case
-    for branch, preds in branches(model, batch, "scale"):
-        none, quarter, whole = (
-            gradients_of(branch, preds, one_box_weighted(branch, preds, batch, weight)[0]) for weight in (0, 0.25, 1)
-        )
-        for at_none, at_quarter, at_whole in zip(none, quarter, whole, strict=True):
-            assert not torch.equal(at_none, at_whole)
-            torch.testing.assert_close(at_quarter, 0.75 * at_none + 0.25 * at_whole, rtol=1e-4, atol=1e-6)
-
-
-@pytest.mark.parametrize("rule", RULES)
-def test_weights_follow_their_boxes_whatever_the_order(case, rule):
-    model, batch = case
-    order = torch.randperm(len(batch["cls"]), generator=torch.Generator().manual_seed(3))
-    order = order[batch["batch_idx"][order].argsort(stable=True)]  # the images' order is the batch's
-    keys = ("cls", "bboxes", "weights", "batch_idx")
-    for branch, preds in branches(model, batch, rule):
-        expected = branch.loss(preds, batch)[0]
-        found = branch.loss(preds, batch | {key: batch[key][order] for key in keys})[0]
-        torch.testing.assert_close(found, expected, rtol=1e-5, atol=0)
-        torch.testing.assert_close(
-            expected.double(), recomputed_loss(branch, preds, batch, model.args, rule), rtol=1e-4, atol=0
-        )
-
-
-@pytest.mark.parametrize("rule", RULES)
-@pytest.mark.parametrize("value", [0.0, 1e-6, 0.3, 1.0])
-def test_gradients_are_finite_whatever_the_weights(case, value, rule):
-    model, batch = case
-    model.criterion = None
-    found = loss_and_gradients(
-        model, weighted_criterion(model, rule), batch | {"weights": batch["weights"] * 0 + value}
-    )
-    assert all(gradient.isfinite().all() for gradient in found[2].values())
-    assert any(gradient.any() for gradient in found[2].values())
-
-
-@pytest.mark.parametrize("rule", RULES)
-def test_a_batch_without_boxes_is_the_stock_loss(case, rule):
-    model, batch = case
-    empty = batch | {key: batch[key][:0] for key in ("batch_idx", "cls", "bboxes", "weights")}
-    model.criterion = None
-    found = loss_and_gradients(model, weighted_criterion(model, rule), empty)
-    expected = loss_and_gradients(model, model.init_criterion(), empty)
-    assert torch.equal(found[0], expected[0])
-    assert all(torch.equal(found[2][name], gradient) for name, gradient in expected[2].items())
-
-
-@pytest.mark.parametrize("rule", RULES)
-def test_under_autocast(case, rule):
-    model, batch = case
-    criterion = model.init_criterion()
-    model.criterion = None
-    weighted = weighted_criterion(model, rule)
-    with torch.autocast("cpu", torch.bfloat16):
-        expected = loss_and_gradients(model, criterion, batch)
-        ones = loss_and_gradients(model, weighted, batch | {"weights": torch.ones_like(batch["weights"])})
-        found = loss_and_gradients(model, weighted, batch)
-    assert torch.equal(ones[0], expected[0])
-    assert all(torch.equal(ones[2][name], gradient) for name, gradient in expected[2].items())
-    assert not torch.equal(found[0], expected[0])
-    exact = loss_and_gradients(model, weighted, batch)
-    torch.testing.assert_close(found[0].double(), exact[0].double(), rtol=0.05, atol=0)
-
-
-def test_a_rule_is_one_of_two(case):
-    with pytest.raises(ArgumentError, match="rule must be one of interpolate, scale, got 'soft'"):
-        weighted_criterion(case[0], "soft")
-    with pytest.raises(ArgumentError, match="rule must be one of interpolate, scale, got 'soft'"):
-        mixup_trainer(pipeline_of(MixUp()), rule="soft")
-
-
 # ---------------------------------------------------------------- training
 
 
@@ -1058,9 +806,11 @@ def test_other_pipelines_are_refused(pipeline, message):
         mixup_trainer(pipeline)
 
 
-def test_a_schedule_needs_a_mixup():
+def test_a_schedule_needs_a_mixup_and_a_rule_is_one_of_two():
     with pytest.raises(ArgumentError, match="must hold a MixUp"):
         mixup_trainer(pipeline_of(A.HorizontalFlip()), schedule=MixUpSchedule({0: 1.0}))
+    with pytest.raises(ArgumentError, match="rule must be one of interpolate, scale, got 'soft'"):
+        mixup_trainer(pipeline_of(MixUp()), rule="soft")
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,8 @@
 """One file of decoded images, written whole or not at all, mapped by every process that reads it.
 
 Layout, all numbers little-endian: a header of `_HEADER` bytes (magic; JSON padded with spaces; in its last 4 bytes the
-CRC-32 of what is before them); the pixels of each image, one after the other, uint8 (h, w, 3) RGB; a table, int32
-(n, 4): height and width as stored, height and width of the whole image; a uint32 for each image, the CRC-32 of its
-pixels. An image that could not be read has 0 in all columns. The header holds the CRC-32 of table and checksums.
+CRC-32 of what is before them); the pixels of each image, one after the other, uint8 (h, w, 3) RGB; a table with a row
+for each image (`_TABLE`). An image that could not be read has the sizes 0. The header holds the CRC-32 of the table.
 """
 
 import contextlib
@@ -22,12 +21,18 @@ from numpy.typing import NDArray
 
 from alb_mixup._support.files import is_regular, whole_file
 from alb_mixup._support.locks import lock
+from alb_mixup.datasets.caches.sources import Source
 from alb_mixup.errors import CacheError
 
 _FAMILY = b"alb_mixup image cache "
-_MAGIC = _FAMILY + b"2\n"
+_MAGIC = _FAMILY + b"3\n"
 _HEADER, _CRC = 4096, 4
-_ROW = 4 * 4 + 4  # bytes of an image in table and checksums
+_TABLE = np.dtype([
+    ("stored", "<i4", 2),  # height and width
+    ("whole", "<i4", 2),  # height and width of the whole image
+    ("pixels", "<u4"),  # their CRC-32
+    ("source", [("length", "<i8"), ("mtime_ns", "<i8"), ("crc32", "<u4")]),
+])  # fmt: skip
 
 Stored = tuple[NDArray[np.uint8], tuple[int, int]]
 
@@ -83,7 +88,7 @@ def _header_of(file: BinaryIO, path: Path) -> dict[str, Any]:
         raise _damaged(path, "a header without its entries") from error
     if stated != length:
         raise _damaged(path, f"{length} bytes instead of {stated}")
-    if type(images) is not int or not 0 <= images * _ROW <= length - _HEADER:
+    if type(images) is not int or not 0 <= images * _TABLE.itemsize <= length - _HEADER:
         raise _damaged(path, f"{images} images in {length} bytes")
     return dict(header)
 
@@ -95,8 +100,13 @@ def _damaged(path: Path, what: str) -> CacheError:
     )
 
 
-def write(path: Path, holds: Mapping[str, Any], images: Iterable[Stored | None]) -> None:
+def write(path: Path, holds: Mapping[str, Any], images: Iterable[tuple[Stored | None, Source]]) -> None:
     """Write a cache file beside its place, then move it there; after an error, nothing is left of it.
+
+    Args:
+        path: The file.
+        holds: What its header says beside what all have.
+        images: Each image, None where it could not be read, and the file that it was made of.
 
     Raises:
         CacheError: The disk is full, or the folder cannot be written to.
@@ -105,15 +115,13 @@ def write(path: Path, holds: Mapping[str, Any], images: Iterable[Stored | None])
     try:
         with whole_file(path, unfinished, synced=True) as file:
             file.seek(_HEADER)
-            table: list[tuple[int, int, int, int]] = []
-            checksums: list[int] = []
-            for stored in images:
+            table = []
+            for stored, source in images:
                 pixels, whole = stored or (np.zeros((0, 0, 3), np.uint8), (0, 0))
                 pixels = np.ascontiguousarray(pixels)
                 file.write(pixels.data)
-                table.append((pixels.shape[0], pixels.shape[1], *whole))
-                checksums.append(zlib.crc32(pixels.data))
-            end = np.array(table, "<i4").tobytes() + np.array(checksums, "<u4").tobytes()
+                table.append((pixels.shape[:2], whole, zlib.crc32(pixels.data), source))
+            end = np.array(table, _TABLE).tobytes()
             file.write(end)
             header = {**holds, "images": len(table), "bytes": file.tell(), "table_crc32": zlib.crc32(end)}
             head = (_MAGIC + json.dumps(header).encode()).ljust(_HEADER - _CRC)
@@ -181,14 +189,14 @@ class CacheFile:
                 f"path must be a cache that is there, got {path.as_posix()}, which is not: build it, by DiskCache(...)"
             ) from error
         count = self.header["images"]
-        start = self.header["bytes"] - count * _ROW
+        start = self.header["bytes"] - count * _TABLE.itemsize
         if zlib.crc32(self._mapped[start:]) != self.header.get("table_crc32"):
             raise _damaged(path, "a table that is not what was written")
-        self._table = np.ndarray((count, 4), "<i4", buffer=self._mapped, offset=start)
-        self._checksums = np.ndarray((count,), "<u4", buffer=self._mapped, offset=start + count * 16)
-        lengths = [height * width * 3 for height, width in self._table[:, :2].tolist()]  # int: no overflow
+        self._table = np.ndarray((count,), _TABLE, buffer=self._mapped, offset=start)
+        sizes = np.concatenate([self._table["stored"], self._table["whole"]], axis=1)
+        lengths = [height * width * 3 for height, width in self._table["stored"].tolist()]  # int: no overflow
         stored = np.array(lengths) > 0
-        if np.any(self._table < 0) or np.any(self._table[stored] == 0) or sum(lengths) != start - _HEADER:
+        if np.any(sizes < 0) or np.any(sizes[stored] == 0) or sum(lengths) != start - _HEADER:
             raise _damaged(path, "images of other sizes than it has room for")
         self._offsets = _HEADER + np.cumsum(lengths, dtype=np.int64) - np.array(lengths, np.int64)
         self._checked = bytearray(count)
@@ -199,12 +207,17 @@ class CacheFile:
         Raises:
             CacheError: Its pixels are not those that were written.
         """
-        height, width, *whole = self._table[index].tolist()
+        row = self._table[index]
+        height, width = row["stored"].tolist()
         if height * width == 0:
             return None
         pixels = np.ndarray((height, width, 3), np.uint8, buffer=self._mapped, offset=int(self._offsets[index]))
         if not self._checked[index]:
-            if zlib.crc32(pixels.data) != self._checksums[index]:
+            if zlib.crc32(pixels.data) != row["pixels"]:
                 raise _damaged(self._path, f"the pixels of image {index}")
             self._checked[index] = True
-        return pixels, (whole[0], whole[1])
+        return pixels, tuple(row["whole"].tolist())
+
+    def source(self, index: int) -> Source:
+        """The file that image `index` was made of."""
+        return Source(*self._table[index]["source"].tolist())

@@ -1,10 +1,10 @@
 """Decoded images in one file that all processes share."""
 
-import hashlib
 import operator
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 from warnings import warn
 
@@ -14,13 +14,15 @@ import numpy as np
 from alb_mixup._support.progress import progress_bar
 from alb_mixup.datasets.base import DetectionDataset, absolute_path
 from alb_mixup.datasets.caches.cache_file import CacheFile, Stored, one_at_a_time, read_header, write
+from alb_mixup.datasets.caches.sources import Source, names_digest, times_digest
 from alb_mixup.datasets.images.decode import read_fitted_image, read_image
 from alb_mixup.datasets.protocols import Sample
 from alb_mixup.errors import ArgumentError, CacheError, ImageReadError, StaleCacheWarning, UnreadableImageWarning
 from alb_mixup.functional.fit import Fit
 
 _FIT_MODES = ("contain", "cover", "stretch")
-_NONE_YET = "none yet"
+_NONE_YET, _TOUCHED, _CHANGED = "none yet", "times of images", "contents of images"
+_NAMES, _TIMES = "images_sha256", "times_sha256"
 _AT_ONCE = 64  # images that are decoded, but not yet written
 
 
@@ -38,10 +40,12 @@ class DiskCache(Sequence[dict[str, Any]]):
     without the cache; and so are the pixels where primaries have this size. Give the largest size that primaries
     have: what is larger is made from what is stored. `cache[i]` gives the stored image, and annotations in its pixels.
 
-    **Stale** is a file that was made of other images (their names, sizes in bytes and times of modification are
-    compared), of other stated sizes, or with other arguments: it is built anew, with a `StaleCacheWarning`.
-    Annotations are not in it. An image that is replaced by another of the same size in bytes, and given its time of
-    modification, is not noticed: remove the cache.
+    **Stale** is a file that was made of other images, of other stated sizes, or with other arguments: it is built
+    anew, with a `StaleCacheWarning`. Names, sizes in bytes and times of modification of the images are compared, and
+    where a time alone is another, a checksum of what the file holds. Only images that have changed are decoded again;
+    where none has (they were copied or touched), the file takes the new times without a warning. Annotations are not
+    in it. An image that is replaced by another of the same size in bytes, and given its time of modification, is not
+    noticed: remove the cache.
 
     **Damaged** is a file whose count, sizes or total do not fit, which is found when it is opened, or an image whose
     pixels are not those that were written, which is found when a process first uses it: a `CacheError` says so. A file
@@ -127,7 +131,9 @@ class DiskCache(Sequence[dict[str, Any]]):
         cache = cls.__new__(cls)
         cache._set(dataset, path, size, fit_mode)
         changed = cache._changed()
-        if changed is not None:
+        if changed == _TOUCHED:
+            cache._take_times()
+        elif changed is not None:
             found = "which is not there" if changed == _NONE_YET else f"which was made for other {changed}"
             raise CacheError(
                 f"path must be a cache that is there, got {cache.path.as_posix()}, {found}: build it, by "
@@ -156,7 +162,8 @@ class DiskCache(Sequence[dict[str, Any]]):
         self._holds = {
             "size": None if self.size is None else list(self.size),
             "fit_mode": fit_mode,
-            "images_sha256": _digest(dataset),
+            _NAMES: names_digest(dataset),
+            _TIMES: times_digest(dataset),
         }
 
     def _open(self) -> CacheFile:
@@ -240,31 +247,61 @@ class DiskCache(Sequence[dict[str, Any]]):
             return _NONE_YET
         if not header:
             return "versions of alb_mixup"
-        return ", ".join(_name(key) for key, value in self._holds.items() if header.get(key) != value) or None
+        changed = [key for key, value in self._holds.items() if header.get(key) != value]
+        if changed == [_TIMES]:
+            file = CacheFile(self.path)
+            paths = map(self.dataset.image_path, range(len(self)))
+            is_the_same = all(file.source(number).again(path) for number, path in enumerate(paths))
+            return _TOUCHED if is_the_same else _CHANGED
+        return ", ".join("images" if key == _NAMES else key for key in changed if key != _TIMES) or None
 
     def _build(self) -> None:
         changed = self._changed()
         if changed is None:  # another process has built it while this one waited
             return
-        if changed != _NONE_YET:
+        if changed not in {_NONE_YET, _TOUCHED}:
             message = f"the cache {self.path.as_posix()} is built anew: it was made for other {changed}"
             warn(message, StaleCacheWarning, stacklevel=3)
         unreadable: list[ImageReadError] = []
-        write(self.path, self._holds, progress_bar(self._images(unreadable), "caching images", total=len(self)))
+        before = CacheFile(self.path) if changed in {_TOUCHED, _CHANGED} else None
+        images = self._images(before, unreadable)
+        try:
+            write(self.path, self._holds, progress_bar(images, "caching images", total=len(self)))
+        except CacheError:
+            if changed != _TOUCHED:
+                raise
+            self._take_times()  # the disk is full, or not ours: what is there is as good
         if unreadable:
             message = f"the cache leaves out {len(unreadable)} images that cannot be read, the first: {unreadable[0]}"
             warn(message, UnreadableImageWarning, stacklevel=3)
 
-    def _images(self, unreadable: list[ImageReadError]) -> Iterator[Stored | None]:
-        """Every image as it is to be stored; None for those that cannot be read, whose errors are collected."""
+    def _take_times(self) -> None:
+        """Take the times in the file for those of the images, which hold what they held then."""
+        self._holds[_TIMES] = CacheFile(self.path).header[_TIMES]
+
+    def _images(
+        self, before: CacheFile | None, unreadable: list[ImageReadError]
+    ) -> Iterator[tuple[Stored | None, Source]]:
+        """Every image as it is to be stored, and its file; None for those that cannot be read, collecting the errors.
+
+        What has not changed since `before` is taken from there.
+        """
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             for start in range(0, len(self), _AT_ONCE):
-                for stored in pool.map(self._decode, range(start, min(start + _AT_ONCE, len(self)))):
+                numbers = range(start, min(start + _AT_ONCE, len(self)))
+                for stored, source in pool.map(partial(self._image, before), numbers):
                     if isinstance(stored, ImageReadError):
                         unreadable.append(stored)
-                        yield None
+                        yield None, source
                     else:
-                        yield stored
+                        yield stored, source
+
+    def _image(self, before: CacheFile | None, number: int) -> tuple[Stored | ImageReadError, Source]:
+        path = self.dataset.image_path(number)
+        if before is not None and (source := before.source(number).again(path)) and (stored := before[number]):
+            return stored, source
+        source = Source.of(path)  # first: should the file change while it is decoded, it is found to have changed
+        return self._decode(number), source
 
     def _decode(self, number: int) -> Stored | ImageReadError:
         path, stated = self.dataset.image_path(number), self.dataset._stated_size(number)
@@ -277,26 +314,6 @@ class DiskCache(Sequence[dict[str, Any]]):
         except ImageReadError as error:
             return error
         return fit.resize(image, whole), whole
-
-
-def _name(key: str) -> str:
-    return key.partition("_sha")[0]
-
-
-def _digest(dataset: DetectionDataset) -> str:
-    """A fingerprint of the images' names, sizes in bytes, times of modification, and sizes as annotated."""
-    packed, images = dataset._annotations, dataset._images
-    digest = hashlib.sha256(packed.sizes[images].tobytes())
-    root = str(dataset.root)
-    for number in images.tolist():  # no Path: it would take longer than asking the file system
-        name = packed.files[number]  # below the root, which may move
-        try:
-            found = os.stat(os.path.join(root, name))
-            state = f"{found.st_size} {found.st_mtime_ns}"
-        except OSError:
-            state = "missing"
-        digest.update(os.fsencode(f"{name}\0{state}\n"))
-    return digest.hexdigest()
 
 
 def _resized(

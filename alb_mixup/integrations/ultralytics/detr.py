@@ -9,9 +9,8 @@ from ultralytics.models.utils.loss import DETRLoss, RTDETRDetectionLoss
 from ultralytics.utils.loss import VarifocalLoss
 from ultralytics.utils.metrics import bbox_iou
 
-from alb_mixup.errors import ArgumentError
 from alb_mixup.integrations._rebinding import with_names
-from alb_mixup.integrations._weighting import checked_rule
+from alb_mixup.integrations._weighting import check_one_each, checked_rule, warn_without_weights
 
 
 class WeightedRTDETRLoss(RTDETRDetectionLoss):  # type: ignore[misc, unused-ignore]
@@ -44,7 +43,11 @@ class WeightedRTDETRLoss(RTDETRDetectionLoss):  # type: ignore[misc, unused-igno
         weights: One for each row, float32 (N,), of the batch, in its order; None: all 1.
 
     Raises:
-        ArgumentError: `rule` is another one; on a call, `weights` are not one for each box.
+        ArgumentError: `rule` is another one.
+        SampleError: On a call, `weights` are not one for each box.
+
+    Warns:
+        MissingWeightsWarning: Once, when it is trained without `weights`.
 
     Examples:
         ```python
@@ -68,11 +71,10 @@ class WeightedRTDETRLoss(RTDETRDetectionLoss):  # type: ignore[misc, unused-igno
 
     def forward(self, preds: Any, batch: Any, *args: Any, **settings: Any) -> Any:
         """Compute the loss of a batch, as `RTDETRDetectionLoss` does."""
-        if self.weights is not None and len(self.weights) != len(batch["bboxes"]):
-            raise ArgumentError(
-                f"weights must be one for each of {len(batch['bboxes'])} boxes, got {len(self.weights)}: set "
-                "criterion.weights before each batch"
-            )
+        if self.weights is None:
+            warn_without_weights(self, [{}], "mixup_trainer, which sets criterion.weights before each batch")
+        else:
+            check_one_each(self.weights, batch["bboxes"])
         return super().forward(preds, batch, *args, **settings)
 
     def _get_index(self, match_indices: Any) -> Any:

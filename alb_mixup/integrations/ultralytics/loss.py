@@ -6,11 +6,12 @@ from inspect import signature
 from typing import Any
 
 import torch
+from torch.nn import functional as F
 from ultralytics.models.utils.loss import RTDETRDetectionLoss
 from ultralytics.utils.loss import E2ELoss, SegmentLoss26, v8DetectionLoss, v8OBBLoss, v8SegmentationLoss
 
 from alb_mixup.errors import ArgumentError
-from alb_mixup.integrations._weighting import checked_rule
+from alb_mixup.integrations._weighting import WeightedSums, check_one_each, checked_rule, warn_without_weights
 from alb_mixup.integrations.ultralytics.detr import WeightedRTDETRLoss
 
 
@@ -37,9 +38,12 @@ class _Weighted:
     def loss(self, preds: Any, batch: Any) -> Any:
         """Compute the loss, each box's terms weighted by `batch["weights"]`, where there is such a thing."""
         self._of_rows = self._of_boxes = self._of_locations = None
-        if batch.get("weights") is not None:
+        if batch.get("weights") is None:
+            warn_without_weights(self, [batch], "the datasets of mixup_trainer")
+        else:
+            check_one_each(batch["weights"], batch["bboxes"])
             self._classes = batch["cls"].view(-1).to(self.device)
-            self._of_rows = batch["weights"].view(-1).to(self.device)
+            self._of_rows = batch["weights"].to(self.device)
             # In place of its class each row carries its number, so that whatever Ultralytics leaves out or moves
             # before `preprocess`, weights follow.
             batch = batch | {"cls": torch.arange(len(self._classes)).view_as(batch["cls"]).to(batch["cls"])}
@@ -125,16 +129,36 @@ class WeightedSegmentationLoss(_Weighted, v8SegmentationLoss):  # type: ignore[m
     """Ultralytics' segmentation loss, weighted as `WeightedDetectionLoss`, an anchor's mask term too.
 
     The mask term of an anchor is multiplied by its box's weight; their sum is divided by the number of matched anchors,
-    as without weights. YOLO26's semantic term, which belongs to no box, is left as it is.
+    as without weights.
+
+    YOLO26's semantic term is a class term of pixels, BCE and Dice. A pixel has the weight of the object that it shows,
+    the smallest where several do; the others have 1. Under "interpolate" w is the target of both, which for BCE is
+    w·BCE(object) + (1 - w)·BCE(background); under "scale" a pixel's part in each of their sums is multiplied by w. BCE
+    is divided by the number of pixels, as without weights. Dice, a ratio of sums, is no straight line in w.
     """
 
-    def calculate_segmentation_loss(self, fg_mask: torch.Tensor, *args: Any, **settings: Any) -> torch.Tensor:
+    overlap: bool
+    bcedice_loss: Any
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self._stock_semantic, self.bcedice_loss = self.bcedice_loss, self._semantic_losses
+        self._of_pixels: torch.Tensor | None = None  # (images, height, width), 1 where no mask is
+
+    def calculate_segmentation_loss(self, *args: Any, **settings: Any) -> torch.Tensor:
         """Sum the mask terms image by image, each with the weights of its matched anchors."""
         self._of_masks: Iterator[torch.Tensor] = iter(())
-        if self._of_locations is not None:
-            images = zip(self._of_locations, fg_mask, strict=True)
+        self._of_pixels = None
+        if self._of_rows is not None and self._of_locations is not None:
+            given = signature(v8SegmentationLoss.calculate_segmentation_loss).bind(self, *args, **settings).arguments
+            images = zip(self._of_locations, given["fg_mask"], strict=True)
             self._of_masks = iter([weights[is_matched] for weights, is_matched in images if is_matched.any()])
-        return super().calculate_segmentation_loss(fg_mask, *args, **settings)
+            rows = [given["batch_idx"].view(-1) == image for image in range(len(self._of_locations))]
+            numbers = given["masks"] if self.overlap else [_smallest(given["masks"][of_image]) for of_image in rows]
+            of_objects = [F.pad(self._of_rows[of_image], (1, 0), value=1.0) for of_image in rows]
+            of_pixels = [each[shown.long()] for each, shown in zip(of_objects, numbers, strict=True)]
+            self._of_pixels = torch.stack(of_pixels)
+        return super().calculate_segmentation_loss(*args, **settings)
 
     def single_mask_loss(self, *args: Any, **settings: Any) -> torch.Tensor:  # type: ignore[override, unused-ignore]
         """Sum the mask terms of one image, each divided by its box's area and so multiplied by its weight."""
@@ -143,6 +167,25 @@ class WeightedSegmentationLoss(_Weighted, v8SegmentationLoss):  # type: ignore[m
         if weights is not None:
             call.arguments["area"] = call.arguments["area"] / weights
         return v8SegmentationLoss.single_mask_loss(*call.args, **call.kwargs)
+
+    def _semantic_losses(self, pred: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Compute BCE and Dice of (B, classes, H, W), a pixel's part in them weighted."""
+        if self._of_pixels is None or not self._of_pixels.ne(1).any():  # gradients to the bit, then
+            return self._stock_semantic(pred, target)
+        weights = self._of_pixels.unsqueeze(1).to(target)
+        if self.rule == "interpolate":
+            return self._stock_semantic(pred, target * weights)
+        weights = F.interpolate(weights, pred.shape[-2:], mode="nearest").expand_as(pred)
+        with WeightedSums(weights, times=4):  # BCE's mean; Dice's intersection and two areas
+            return self._stock_semantic(pred, target)
+
+
+def _smallest(masks: torch.Tensor) -> torch.Tensor:
+    """Return the number, from 1, of the smallest object (N, H, W) at each pixel; 0 where there is none."""
+    numbers = masks.new_zeros(masks.shape[1:])
+    for index in masks.flatten(1).sum(1).argsort(stable=True).flip(0).tolist():  # among equals, the first is above
+        numbers[masks[index] != 0] = index + 1
+    return numbers
 
 
 class WeightedSegmentationLoss26(WeightedSegmentationLoss, SegmentLoss26):  # type: ignore[misc, unused-ignore]

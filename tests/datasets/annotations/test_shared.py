@@ -3,15 +3,21 @@ import gc
 import multiprocessing
 import os
 import pickle
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from alb_mixup import generate
 from alb_mixup.datasets import sample_dataset
+from alb_mixup.datasets.annotations import shared
 from alb_mixup.datasets.annotations.packed import PackedAnnotations, PackedStrings
 from alb_mixup.datasets.annotations.shapes import PackedShapes, Shape
+from alb_mixup.datasets.annotations.shared import remove_abandoned
+from tests.support import ROOT
 
 spawn = multiprocessing.get_context("spawn")
 
@@ -139,3 +145,86 @@ def test_a_spawned_worker_reads_what_its_parent_does(temporary):
     del dataset
     gc.collect()
     assert not [path for path in Path(temporary).iterdir() if path.suffix == ".arrays"]
+
+
+# What killed processes leave
+
+SPILL = """
+import multiprocessing, os, pickle, signal, sys, tempfile, time
+tempfile.tempdir = sys.argv[1]
+from tests.datasets.annotations.test_shared import Worker, packed
+worker = Worker()
+multiprocessing.context.set_spawning_popen(worker)
+arrays = packed()
+pickle.dumps(arrays)
+print("there", flush=True)
+if sys.argv[2] == "killed":
+    os.kill(os.getpid(), signal.SIGKILL)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def spilled(temporary):
+    """Start a process that writes such files, and lives, or is killed; return it."""
+    started = []
+
+    def spill(fate):
+        command = [sys.executable, "-c", SPILL, str(temporary), fate]
+        started.append(subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+        assert started[-1].stdout.readline() == b"there\n"
+        return started[-1]
+
+    yield spill
+    for process in started:
+        process.communicate(timeout=60)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps them: it has no such locks")
+def test_what_a_killed_process_left_goes_and_what_a_live_one_has_stays(spilled, temporary):
+    living = spilled("lives")
+    of_the_living = set(temporary.iterdir())
+    spilled("killed").wait()
+    assert len(of_the_living) == 2
+    assert len(list(temporary.iterdir())) == 4
+    remove_abandoned()
+    assert set(temporary.iterdir()) == of_the_living
+    living.stdin.close()
+    living.wait(timeout=60)
+    living.stdin = None
+    assert list(temporary.iterdir()) == []  # it has removed its own
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps them: it has no such locks")
+@pytest.mark.parametrize("by", ["a process that spills", "generate"])
+def test_the_next_removes_what_a_killed_one_left(by, spilled, temporary, request):
+    spilled("killed").wait()
+    left = set(temporary.iterdir())
+    if by == "generate":
+        generate(sample_dataset(), temporary / "mixed", progress=False)
+    else:
+        request.getfixturevalue("spawning")
+        one = packed(3)
+        pickle.dumps(one)
+    assert len(left) == 2
+    assert not left & set(temporary.iterdir())
+
+
+def test_files_of_this_process_and_whatever_else_has_such_a_name_stay(spawning, temporary):
+    one = packed(3)
+    pickle.dumps(one)
+    (temporary / "alb_mixup-a.txt").touch()
+    (temporary / "photo.arrays").touch()
+    (temporary / "alb_mixup-folder.arrays").mkdir()
+    (temporary / "alb_mixup-link.arrays").symlink_to("photo.arrays")
+    before = sorted(temporary.iterdir())
+    remove_abandoned()
+    assert sorted(temporary.iterdir()) == before
+    assert len(before) == 6
+
+
+def test_where_there_are_no_locks_nothing_is_taken_for_abandoned(temporary, monkeypatch):
+    (temporary / "alb_mixup-a.arrays").touch()
+    monkeypatch.setattr(shared, "lock", lambda *_, **__: None)
+    remove_abandoned()
+    assert len(list(temporary.iterdir())) == 1

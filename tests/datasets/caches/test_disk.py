@@ -16,7 +16,7 @@ import pytest
 
 from alb_mixup import DiskCache, MixUp, VocDataset, YoloDataset, sample_dataset
 from alb_mixup.datasets import DetectionDataset, from_spec
-from alb_mixup.datasets.caches import disk
+from alb_mixup.datasets.caches import disk, sources
 from alb_mixup.errors import ArgumentError, CacheError, ImageReadError, StaleCacheWarning, UnreadableImageWarning
 from tests.support import ROOT
 from tests.support.photos import SIZE, photographs
@@ -161,12 +161,10 @@ def test_a_dataset_that_moved(voc, path, builds, tmp_path):
 
 def test_annotations_are_not_in_it(voc, path, builds):
     DiskCache(voc, path)
-    add(voc.root, "0", voc_object(box=(1, 2, 30, 40)), size=SMALL, image=picture(*SMALL))
-    os.utime(voc.image_path(0), ns=(0, 0))
-    os.utime(voc.image_path(0), ns=(voc.image_path(1).stat().st_atime_ns, 10**18))
+    add(voc.root, "0", voc_object(box=(1, 2, 30, 40)), size=SMALL, image=picture(*SMALL, seed=9))
     again = VocDataset(voc.root)
     with pytest.warns(StaleCacheWarning):
-        cache = DiskCache(again, path)  # the image was written anew
+        cache = DiskCache(again, path)  # the image is another
     assert same(cache[0], again[0])
     (voc.root / "Annotations" / "0.xml").write_text(
         (voc.root / "Annotations" / "0.xml").read_text().replace("<xmin>1<", "<xmin>9<")
@@ -186,19 +184,103 @@ def lose_image(voc):
     voc.image_path(2).unlink()
 
 
-def new_time(voc):
-    os.utime(voc.image_path(4), ns=(1, 1))
+def replace_image_by_one_as_long(voc):
+    """Another image in a file of the same length."""
+    before, after = (cv2.imencode(".bmp", picture(*SMALL, seed=seed))[1].tobytes() for seed in (2, 77))
+    assert len(before) == len(after)
+    voc.image_path(2).write_bytes(before)
+    yield
+    voc.image_path(2).write_bytes(after)
 
 
-@pytest.mark.parametrize("change", [replace_image, new_time])
-def test_images_that_changed(voc, path, builds, change):
+def of_other_length(voc):
+    yield
+    replace_image(voc)
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """Numbers of the images that are decoded."""
+    numbers, decode = [], DiskCache._decode
+    monkeypatch.setattr(DiskCache, "_decode", lambda cache, number: numbers.append(number) or decode(cache, number))
+    return numbers
+
+
+@pytest.mark.parametrize("change", [of_other_length, replace_image_by_one_as_long])
+def test_images_that_changed_are_decoded_again_and_they_alone(voc, path, builds, decoded, change):
+    changing = change(voc)
+    next(changing)
     DiskCache(voc, path)
-    change(voc)
-    with pytest.warns(StaleCacheWarning, match=r"a\.cache is built anew: it was made for other images$") as caught:
+    next(changing, None)
+    decoded.clear()
+    with pytest.raises(CacheError, match="which was made for other contents of images: build it"):
+        DiskCache.opened(voc, path)
+    stale = r"a\.cache is built anew: it was made for other contents of images$"
+    with pytest.warns(StaleCacheWarning, match=stale) as caught:
         cache = DiskCache(voc, path)
     assert caught[0].filename == __file__
-    assert len(builds) == 2
+    assert decoded == [2]
     assert all(same(cache[index], voc[index]) for index in range(5))
+    again = DiskCache(voc, path)
+    assert all(same(again[index], voc[index]) for index in range(5))
+    assert len(builds) == 2
+
+
+def test_images_that_were_only_touched_are_not_stale(voc, path, builds, decoded, monkeypatch):
+    DiskCache(voc, path)
+    for number in (1, 4):
+        os.utime(voc.image_path(number), ns=(1, 1))
+    decoded.clear()
+    before, read = path.read_bytes(), []
+    check = sources.check_of_file
+    monkeypatch.setattr(sources, "check_of_file", lambda path, **options: read.append(path) or check(path, **options))
+    opened = DiskCache.opened(voc, path)
+    assert read == [voc.image_path(number) for number in (1, 4)]  # nothing that has its time
+    assert path.read_bytes() == before  # it writes nothing
+    for cache in (opened, pickle.loads(pickle.dumps(opened)), DiskCache(voc, path)):
+        assert all(same(cache[index], voc[index]) for index in range(5))
+    read.clear()
+    DiskCache(voc, path)  # which knows the new times
+    assert read == decoded == []
+    assert len(builds) == 2
+
+
+def test_touched_images_where_nothing_can_be_written(voc, path, request):
+    DiskCache(voc, path)
+    before = path.read_bytes()
+    os.utime(voc.image_path(1), ns=(1, 1))
+    request.getfixturevalue("full_disk")
+    cache = DiskCache(voc, path)
+    assert all(same(cache[index], voc[index]) for index in range(5))
+    assert path.read_bytes() == before
+    assert left_in(path.parent) == [path.name]
+
+
+def test_an_image_that_changes_while_it_is_decoded_is_decoded_again_by_the_next(voc, path, monkeypatch):
+    decode, after = DiskCache._decode, picture(*SMALL, seed=77)
+
+    def and_change(cache, number):
+        stored = decode(cache, number)
+        if number == 2:
+            save(voc.image_path(2), after)
+        return stored
+
+    monkeypatch.setattr(DiskCache, "_decode", and_change)
+    assert not same(DiskCache(voc, path)[2]["image"], after)
+    monkeypatch.undo()
+    with pytest.warns(StaleCacheWarning, match="contents of images"):
+        assert same(DiskCache(voc, path)[2]["image"], after)
+
+
+def test_an_image_that_comes_back_is_read(voc, path):
+    content = voc.image_path(2).read_bytes()
+    lose_image(voc)
+    with pytest.warns(UnreadableImageWarning):
+        DiskCache(voc, path)
+    DiskCache.opened(voc, path)  # as it was built
+    voc.image_path(2).write_bytes(content)
+    with pytest.warns(StaleCacheWarning, match="contents of images"):
+        assert same(DiskCache(voc, path)._stored(2)[1][0], voc[2]["image"])
 
 
 @pytest.mark.parametrize(

@@ -29,11 +29,19 @@ def focal(logits, labels, ious, *, alpha, gamma=2.0):
     return nothing.sum(1) - nothing.gather(1, labels[:, None])[:, 0] + there, nothing.sum(1)
 
 
-def varifocal(logits, labels, ious, *, alpha, gamma):
+def varifocal(logits, labels, ious, *, alpha, gamma, constant=True):
     """RT-DETR's and D-FINE's: the IoU is target and weight."""
-    nothing = _negatives(logits, alpha, gamma, constant=True)
+    nothing = _negatives(logits, alpha, gamma, constant=constant)
     x = logits.gather(1, labels[:, None])[:, 0]
     there = -ious * (ious * logsigmoid(x) + (1 - ious) * logsigmoid(-x))
+    return nothing.sum(1) - nothing.gather(1, labels[:, None])[:, 0] + there, nothing.sum(1)
+
+
+def soft(logits, labels, scores):
+    """YOLO's: an alignment score, in the place of the IoU, is the target of a binary cross-entropy."""
+    nothing = -logsigmoid(-logits)
+    x = logits.gather(1, labels[:, None])[:, 0]
+    there = -scores * logsigmoid(x) - (1 - scores) * logsigmoid(-x)
     return nothing.sum(1) - nothing.gather(1, labels[:, None])[:, 0] + there, nothing.sum(1)
 
 

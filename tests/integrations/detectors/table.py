@@ -29,14 +29,18 @@ class Detector:
         stages: Ends of their names for auxiliary, encoder and denoising outputs.
         rules: Those that it serves.
         needs_boxes: Its stock loss fails for a batch without any.
+        curved: Parts of the names of the terms that are no straight lines in a weight.
+
+    Attributes:
+        weighs_again: A loss that is weighted may be given another rule.
     """
 
     framework: str
-    in_table_of_tests = True
+    weighs_again = False
 
-    def __init__(self, name, build, terms, stages=(), rules=RULES, needs_boxes=False):
+    def __init__(self, name, build, terms, stages=(), rules=RULES, needs_boxes=False, curved=()):
         self.name, self.build, self.terms, self.stages, self.rules = name, build, terms, stages, rules
-        self.needs_boxes = needs_boxes
+        self.needs_boxes, self.curved = needs_boxes, curved
 
     def __repr__(self):
         return f"{self.framework}: {self.name}"
@@ -68,6 +72,10 @@ class Detector:
     def locations(self, model, batch):
         """A `Locations` for each class term of a batch."""
         raise NotImplementedError
+
+    def undivided(self, model, batch, terms):
+        """The terms of a batch, times what they are divided by, where weights have changed that."""
+        return terms
 
 
 def mixed_samples(sizes=((SIDE, SIDE), (SIDE, SIDE), (SIDE, 96))):
