@@ -6,9 +6,10 @@ one gets more from this package. No class has to derive from them.
 
 import sys
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeGuard
 
+from alb_mixup.datasets.annotations.image_classes import ImageClasses
 from alb_mixup.errors import ArgumentError
 from alb_mixup.functional.fit import Fit
 
@@ -94,6 +95,14 @@ class Described(Samples, Protocol):
 
     def to_spec(self) -> dict[str, Any] | None:
         """Describe them; None where they cannot be described."""
+        ...
+
+
+class Labelled(Samples, Protocol):
+    """Samples whose classes can be told without reading an image, for laws of `partner_weights`."""
+
+    def image_classes(self) -> ImageClasses:
+        """Tell the classes of each sample's boxes, in the samples' order."""
         ...
 
 
@@ -185,6 +194,47 @@ def classes_of(samples: Any) -> Sequence[str] | None:
         return said  # type: ignore[no-any-return]
     classes = [classes_of(part) for part in _wrapped(samples)]
     return classes[0] if classes and all(names == classes[0] for names in classes) else None
+
+
+def image_classes_of(samples: Any) -> ImageClasses:
+    """Tell the classes of each sample's boxes without reading an image, also from inside caches and PyTorch's wrappers.
+
+    Args:
+        samples: `Labelled` samples, a list of dicts with `labels`, or what caches or wraps such.
+
+    Raises:
+        ArgumentError: They cannot tell.
+    """
+    inner = layers(samples)[-1]
+    if hasattr(inner, "image_classes"):
+        return inner.image_classes()  # type: ignore[no-any-return]
+    if isinstance(inner, list | tuple):
+        return ImageClasses.of_labels(_labels_in_memory(inner))
+    parts = [image_classes_of(part) for part in _wrapped_by_torch(inner)]
+    if not parts:
+        raise ArgumentError(
+            f"dataset must tell the classes of its images without reading them, got {type(inner).__name__}: give it a "
+            "method image_classes (see alb_mixup.datasets.protocols.Labelled), or give partner_weights as numbers"
+        )
+    return parts[0].at(inner.indices) if hasattr(inner, "indices") else ImageClasses.joined(parts)
+
+
+def _labels_in_memory(samples: Sequence[Any]) -> Iterator[list[Any]]:
+    """Yield the labels of samples that are held as dicts.
+
+    Raises:
+        ArgumentError: One is not a dict, or has no labels.
+    """
+    for index, sample in enumerate(samples):
+        labels = sample.get("labels") if isinstance(sample, Mapping) else None
+        labels = labels.tolist() if hasattr(labels, "tolist") else labels
+        if not isinstance(labels, list | tuple) or not all(isinstance(label, Hashable) for label in labels):
+            raise ArgumentError(
+                f"dataset[{index}] must be a dict with the class of each box under 'labels', got "
+                f"{sorted(map(str, sample)) if isinstance(sample, Mapping) else type(sample).__name__}: add them, an "
+                "empty list where there are no boxes, or give partner_weights as numbers"
+            )
+        yield list(labels)
 
 
 def _wrapped(samples: Any) -> list[Any]:

@@ -10,9 +10,11 @@ import numpy as np
 
 from alb_mixup import _backend
 from alb_mixup.datasets import RecentSamples, from_spec
+from alb_mixup.datasets.partner_weights import Law, weights_to_draw_by
 from alb_mixup.datasets.protocols import Sample, Samples, can_fit, format_of, is_sequence, layers, like, read, spec_of
 from alb_mixup.errors import ArgumentError, SampleError, SerializationError, UnreadableImageWarning
 from alb_mixup.functional.fit import Fit
+from alb_mixup.transforms.draws import WeightedDraws
 from alb_mixup.transforms.partner import Partner
 from alb_mixup.transforms.primary import ROW_TARGETS, Primary
 
@@ -40,6 +42,7 @@ class Reference:
         index_key: Key of the primary's own index among the samples.
         max_redraws: How many other samples to draw where one cannot be read.
         size_hint: Tell samples that can be read no larger than needed how large that is.
+        law: How often each sample is drawn; None: all alike.
 
     Attributes:
         samples: The sequence, or None.
@@ -50,11 +53,18 @@ class Reference:
 
     Raises:
         ArgumentError: `samples` is not a sequence, is empty, or names an unknown `bbox_format`; `transform` is not a
-            pipeline, or reads boxes in another format than they have.
+            pipeline, or reads boxes in another format than they have; `law` does not fit `samples`.
     """
 
     def __init__(
-        self, samples: Any, transform: Any, metadata_key: str, index_key: str, max_redraws: int, size_hint: bool
+        self,
+        samples: Any,
+        transform: Any,
+        metadata_key: str,
+        index_key: str,
+        max_redraws: int,
+        size_hint: bool,
+        law: Law | None,
     ) -> None:
         self.samples = _resolve(samples)
         self.bbox_format = format_of(self.samples)
@@ -63,6 +73,7 @@ class Reference:
             self.bbox_format = _backend.bbox_format(self.transform.processors["bboxes"])
         self._metadata_key, self._index_key = metadata_key, index_key
         self._max_redraws = max_redraws
+        self._draws = None if law is None else _resolve_draws(law, self.samples)
         self.fits = size_hint and self.transform is None and can_fit(self.samples)
         self._warned: set[str] = set()
 
@@ -101,8 +112,12 @@ class Reference:
         others = len(samples) - (own is not None)
         for redraws_left in range(self._max_redraws, -1, -1):
             # `random`, not `integers`, which takes several times as long (benchmarks/RESULTS.md, "Inside Compose")
-            index = int(generator.random() * others)
-            index += own is not None and index >= own
+            share = generator.random()
+            if self._draws is None:
+                index = int(share * others)
+                index += own is not None and index >= own
+            else:
+                index = self._draws.position(share, own)
             try:
                 return index, Drawn(*read(samples, index, fit, seed))
             except OSError as error:
@@ -263,6 +278,16 @@ def _resolve(reference: Any) -> Samples | None:
             f"reference.bbox_format must be one of {', '.join(_backend.BBOX_FORMATS)}, got {bbox_format!r}"
         )
     return reference
+
+
+def _resolve_draws(law: Law, samples: Samples | None) -> WeightedDraws:
+    if samples is None or isinstance(samples, RecentSamples):
+        got = "none" if samples is None else "RecentSamples"
+        raise ArgumentError(
+            f"partner_weights must come with a reference whose samples stay where they are, got {law!r} with {got}: "
+            "hold a dataset, MixUp(dataset, partner_weights=...), or leave them out"
+        )
+    return WeightedDraws.by(weights_to_draw_by(law, samples))
 
 
 def _resolve_transform(transform: Any, bbox_format: str | None) -> Any:
