@@ -5,7 +5,7 @@ import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -119,12 +119,9 @@ class ClassWeights(_Law):
         held = image_classes_of(dataset)
         for name in self.weights:
             if name not in held.names:
-                near = difflib.get_close_matches(str(name), [str(known) for known in held.names], n=3)
-                known = near or [str(name) for name in held.names[:10]]
-                raise ArgumentError(
-                    f"weights must name classes of the dataset, got {name!r}: it has {', '.join(known)}"
-                    f"{' and others' if len(known) < len(held.names) else ''}"
-                )
+                near = difflib.get_close_matches(str(name), map(str, held.names), n=1)
+                known = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(map(str, held.names[:10]))}"
+                raise ArgumentError(f"partner_weights must name classes of the dataset, got {name!r}: {known}")
         return held.largest(np.array([self.weights.get(name, self.default) for name in held.names]), self.default)
 
 
@@ -174,7 +171,7 @@ class Background(_Law):
             kind = "with" if count == 0 else "without"
             raise ArgumentError(
                 f"dataset must have images with boxes and images without for Background, got none {kind} among "
-                f"{len(held):,}: leave partner_weights out, or add such images"
+                f"{len(held):,}: draw all alike, or add such images"
             )
         return np.where(filled, (1 - self.share) / count, self.share / (len(held) - count))
 
@@ -288,11 +285,11 @@ def weights_to_draw_by(law: Law, samples: Samples) -> NDArray[np.float64]:
             f"partner_weights must be at most {_LARGEST:g} times the smallest that is not 0, got {some.min():g} and "
             f"{some.max():g}: so rare a sample is never drawn, give 0"
         )
-    return weights / some.max()
+    return np.asarray(weights / some.max())
 
 
-class ShareOfDraws(NamedTuple):
-    """How often a draw brings something, as shares of draws.
+class Shares(NamedTuple):
+    """How often draws bring something: shares of draws.
 
     Attributes:
         before: All samples being drawn alike.
@@ -303,21 +300,30 @@ class ShareOfDraws(NamedTuple):
     after: float
 
 
-def shares_of_draws(law: Law, dataset: Samples) -> tuple[dict[Any, ShareOfDraws], ShareOfDraws]:
-    """Tell what a law does: how often a draw brings an image that holds each class, and one without boxes.
+class DrawShares(NamedTuple):
+    """What a law does.
+
+    Attributes:
+        classes: How often a draw brings an image that holds each class.
+        without_boxes: How often it brings one without boxes.
+    """
+
+    classes: dict[Any, Shares]
+    without_boxes: Shares
+
+
+def shares_of_draws(law: Law, dataset: Samples) -> DrawShares:
+    """Tell what a law does to the classes.
 
     Args:
         law: The law.
         dataset: What is drawn from.
 
-    Returns:
-        The shares by class, and those of images without boxes.
-
     Raises:
         ArgumentError: The law does not fit the dataset.
     """
     weights, held = weights_to_draw_by(law, dataset), image_classes_of(dataset)
-    pairs = zip(held.shares().tolist(), held.shares(weights).tolist(), strict=True)
+    pairs = map(Shares, held.shares().tolist(), held.shares(weights).tolist())
     empty = ~held.has_boxes
-    without = ShareOfDraws(float(empty.mean()), float(weights[empty].sum() / weights.sum()))
-    return {name: ShareOfDraws(*pair) for name, pair in zip(held.names, pairs, strict=True)}, without
+    without = Shares(float(empty.mean()), float(weights[empty].sum() / weights.sum()))
+    return DrawShares(dict(zip(held.names, pairs, strict=True)), without)

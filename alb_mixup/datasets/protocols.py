@@ -227,7 +227,7 @@ def _labels_in_memory(samples: Sequence[Any]) -> Iterator[list[Any]]:
     """
     for index, sample in enumerate(samples):
         labels = sample.get("labels") if isinstance(sample, Mapping) else None
-        labels = labels.tolist() if hasattr(labels, "tolist") else labels
+        labels = getattr(labels, "tolist", lambda labels=labels: labels)()  # an array's, a tensor's
         if not isinstance(labels, list | tuple) or not all(isinstance(label, Hashable) for label in labels):
             raise ArgumentError(
                 f"dataset[{index}] must be a dict with the class of each box under 'labels', got "

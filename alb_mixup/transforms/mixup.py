@@ -73,10 +73,10 @@ class MixUp(_backend.MixTransform):
 
     Args:
         reference: Where partners come from: any sequence (`__len__`, `__getitem__`) of dicts shaped like the pipeline's
-            own input, or a dataset of this package, drawn as `partner_weights` says. It is kept as it is, never copied or written to.
-            Its attribute `bbox_format`, its own or that of the dataset that it wraps, says the format of its boxes;
-            else they are in the pipeline's. A weight field that a sample lacks is 1.0. Also accepted: the dict that
-            `A.to_dict` wrote. None: the samples come with each call, as a list under `metadata_key`.
+            own input, or a dataset of this package, drawn as `partner_weights` says. It is kept as it is, never copied
+            or written to. Its attribute `bbox_format`, its own or that of the dataset that it wraps, says the format of
+            its boxes; else they are in the pipeline's. A weight field that a sample lacks is 1.0. Also accepted: the
+            dict that `A.to_dict` wrote. None: the samples come with each call, as a list under `metadata_key`.
         alpha: λ ~ Beta(alpha, alpha); a pair (a, b): Beta(a, b). Positive and finite.
         ratio_range: (low, high) within [0, 1]: λ uniform in it, instead of Beta; (0.5, 0.5) fixes it.
         fit_mode: How a partner of another size meets the primary, whose size the output keeps: "contain" letterboxes

@@ -10,7 +10,7 @@ import numpy as np
 
 from alb_mixup import _backend
 from alb_mixup.datasets import RecentSamples, from_spec
-from alb_mixup.datasets.partner_weights import Law, weights_to_draw_by
+from alb_mixup.datasets.partner_weights import Law
 from alb_mixup.datasets.protocols import Sample, Samples, can_fit, format_of, is_sequence, layers, like, read, spec_of
 from alb_mixup.errors import ArgumentError, SampleError, SerializationError, UnreadableImageWarning
 from alb_mixup.functional.fit import Fit
@@ -73,7 +73,7 @@ class Reference:
             self.bbox_format = _backend.bbox_format(self.transform.processors["bboxes"])
         self._metadata_key, self._index_key = metadata_key, index_key
         self._max_redraws = max_redraws
-        self._draws = None if law is None else _resolve_draws(law, self.samples)
+        self._draws = None if law is None else WeightedDraws.by(law, self.samples)
         self.fits = size_hint and self.transform is None and can_fit(self.samples)
         self._warned: set[str] = set()
 
@@ -117,7 +117,7 @@ class Reference:
                 index = int(share * others)
                 index += own is not None and index >= own
             else:
-                index = self._draws.position(share, own)
+                index = self._draws.position(share, len(samples), own)
             try:
                 return index, Drawn(*read(samples, index, fit, seed))
             except OSError as error:
@@ -278,16 +278,6 @@ def _resolve(reference: Any) -> Samples | None:
             f"reference.bbox_format must be one of {', '.join(_backend.BBOX_FORMATS)}, got {bbox_format!r}"
         )
     return reference
-
-
-def _resolve_draws(law: Law, samples: Samples | None) -> WeightedDraws:
-    if samples is None or isinstance(samples, RecentSamples):
-        got = "none" if samples is None else "RecentSamples"
-        raise ArgumentError(
-            f"partner_weights must come with a reference whose samples stay where they are, got {law!r} with {got}: "
-            "hold a dataset, MixUp(dataset, partner_weights=...), or leave them out"
-        )
-    return WeightedDraws.by(weights_to_draw_by(law, samples))
 
 
 def _resolve_transform(transform: Any, bbox_format: str | None) -> Any:

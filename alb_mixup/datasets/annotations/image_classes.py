@@ -83,7 +83,7 @@ class ImageClasses:
         count = max(1, len(self.names))
         images = np.repeat(np.arange(len(self)), np.diff(self.offsets))
         images, ids = np.divmod(np.unique(images * count + self.ids), count)  # each class once an image
-        return np.bincount(ids, weights[images], minlength=len(self.names)) / weights.sum()
+        return np.asarray(np.bincount(ids, weights[images], minlength=len(self.names)) / weights.sum())
 
     def largest(self, values: NDArray[np.float64], otherwise: float) -> NDArray[np.float64]:
         """Return the largest value among the classes of each image: (n,) float64.
