@@ -247,8 +247,8 @@ def as_law(value: Law | Sequence[float] | Mapping[str, Any] | None) -> Law | Non
 
 def _from_spec(spec: Mapping[str, Any]) -> Law:
     arguments = dict(spec)
-    law = _LAWS.get(arguments.pop("law", ""))
     try:
+        law = _LAWS.get(arguments.pop("law", ""))
         if law is None:
             raise TypeError(f"'law' is one of {', '.join(_LAWS)}")
         inspect.signature(law).bind(**arguments)

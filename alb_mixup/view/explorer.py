@@ -42,7 +42,8 @@ def explore(dataset: Sequence[Mapping[str, Any]], *, partner_weights: Law | Sequ
 
     λ, α, the fit mode, the primary and its partner can be moved, and the mix and its weights are drawn anew. "Draw λ"
     draws λ ~ Beta(α, α) as `MixUp(alpha=α)` does, "Draw partner" a partner as `MixUp` does with these weights. Where
-    nothing runs (a page made of the notebook, GitHub's viewer), a strip of mixes from λ = 1 to λ = 0 stands in its place.
+    nothing runs (a page made of the notebook, GitHub's viewer), a strip of mixes from λ = 1 to λ = 0 stands in its
+    place.
 
     Args:
         dataset: A dataset of this package, or any sequence of dicts with `image`, `bboxes`, `labels` and, if it has
