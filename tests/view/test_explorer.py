@@ -90,9 +90,7 @@ def test_draw_moves_the_ratio_within_beta(photos):
     shown = alb_mixup.explore(photos)
     shown.alpha.value = 64.0
     shown.ratio.value = 0.0
-    buttons = [child for row in shown._shown.children[:2] for child in row.children if hasattr(child, "click")]
-    assert len(buttons) == 1
-    buttons[0].click()
+    button(shown, "Draw λ").click()
     assert 0.1 < shown.ratio.value < 0.9  # 9 standard deviations of Beta(64, 64) about one half
 
 
