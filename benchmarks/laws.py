@@ -46,7 +46,7 @@ def laws(rounds: int, **_: Any) -> str:
             "numbers": np.random.default_rng(1).random(length),
         }
         building = interleave(
-            {name: lambda law=law: MixUp(reference, partner_weights=law) for name, law in given.items()},
+            {name: lambda law=law, reference=reference: _build(reference, law) for name, law in given.items()},
             max(3, rounds // 8),
             warm_ups=1,
         )
@@ -80,6 +80,10 @@ def laws(rounds: int, **_: Any) -> str:
          "ClassWeights, ms", "Background, ms", "numbers, ms"],
         rows,
     )  # fmt: skip
+
+
+def _build(reference: Annotated, law: Any) -> None:
+    MixUp(reference, partner_weights=law)
 
 
 def _draw(mixup: MixUp, data: dict[str, Any]) -> None:
