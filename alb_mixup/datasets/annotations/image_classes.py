@@ -80,10 +80,13 @@ class ImageClasses:
             weights: (n,) How often each image is drawn, in any unit; None: all alike. Shares are of draws then.
         """
         weights = np.ones(len(self)) if weights is None else weights
-        count = max(1, len(self.names))
-        images = np.repeat(np.arange(len(self)), np.diff(self.offsets))
-        images, ids = np.divmod(np.unique(images * count + self.ids), count)  # each class once an image
-        return np.asarray(np.bincount(ids, weights[images], minlength=len(self.names)) / weights.sum())
+        count = len(self.names)
+        # Class by class, images in their order, in which a class comes twice side by side. Small integers are sorted
+        # by their digits: of ten million boxes that takes a tenth of what `np.unique` of pairs would.
+        order = np.argsort(self.ids.astype(np.min_scalar_type(count)), kind="stable")
+        ids, images = self.ids[order], np.repeat(np.arange(len(self)), np.diff(self.offsets))[order]
+        first = np.append(True, (np.diff(ids) != 0) | (np.diff(images) != 0))[: len(ids)]
+        return np.asarray(np.bincount(ids[first], weights[images[first]], minlength=count) / weights.sum())
 
     def largest(self, values: NDArray[np.float64], otherwise: float) -> NDArray[np.float64]:
         """Return the largest value among the classes of each image: (n,) float64.
