@@ -30,7 +30,7 @@ class RepeatFactor(_Law):
     """Partner weights by which rare classes are drawn more often: LVIS's repeat factors, as odds of a draw.
 
     A class that a share f of the images hold has r = max(1, √(threshold / f)): classes in fewer images than `threshold`
-    are drawn more often, by the square root of what they lack. An image weighs as the rarest of its classes; without
+    are drawn more often, by the square root of what they lack. An image's weight is the largest r of its classes; without
     boxes, 1.
 
     `MixUp(dataset, partner_weights=RepeatFactor(0.01))`. Only annotations are looked at; no image is read.
@@ -76,7 +76,7 @@ class RepeatFactor(_Law):
 class ClassWeights(_Law):
     """Partner weights by class: how often an image is drawn that holds it, against others.
 
-    An image weighs as the largest of its classes; without boxes, `default`.
+    An image's weight is the largest of its classes'; without boxes, `default`.
 
     `MixUp(dataset, partner_weights=ClassWeights({"bus": 4.0}))` draws an image with a bus four times as often as one
     without. Only annotations are looked at; no image is read.
@@ -227,20 +227,19 @@ class Numbers:
         return f"<{len(self._values):,} numbers>"
 
 
-Law = RepeatFactor | ClassWeights | Background | Numbers
-_LAWS: dict[str, type[RepeatFactor | ClassWeights | Background]] = {
-    law.__name__: law for law in (RepeatFactor, ClassWeights, Background)
-}
+Law = RepeatFactor | ClassWeights | Background
+PartnerWeights = Law | Numbers
+_LAWS: dict[str, type[Law]] = {law.__name__: law for law in (RepeatFactor, ClassWeights, Background)}
 
 
-def as_law(value: Law | Sequence[float] | Mapping[str, Any] | None) -> Law | None:
+def as_law(value: PartnerWeights | Sequence[float] | Mapping[str, Any] | None) -> PartnerWeights | None:
     """Return partner weights in their one form: a law, numbers, or what `to_spec` of either returned; None stays.
 
     Raises:
         ArgumentError: It is something else.
         SerializationError: It is a dict, but not such a description.
     """
-    if value is None or isinstance(value, Law):
+    if value is None or isinstance(value, PartnerWeights):
         return value
     return _from_spec(value) if isinstance(value, Mapping) else Numbers(value)
 
@@ -259,7 +258,7 @@ def _from_spec(spec: Mapping[str, Any]) -> Law:
     return law(**arguments)
 
 
-def weights_to_draw_by(law: Law, samples: Samples) -> NDArray[np.float64]:
+def weights_to_draw_by(law: PartnerWeights, samples: Samples) -> NDArray[np.float64]:
     """Return how often each sample is drawn, in any unit, such that draws can follow it.
 
     Args:
@@ -312,7 +311,7 @@ class DrawShares(NamedTuple):
     without_boxes: Shares
 
 
-def shares_of_draws(law: Law, dataset: Samples) -> DrawShares:
+def shares_of_draws(law: PartnerWeights, dataset: Samples) -> DrawShares:
     """Tell what a law does to the classes.
 
     Args:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from alb_mixup.datasets import RecentSamples
 from alb_mixup.datasets.annotations.shared import SharedArrays
-from alb_mixup.datasets.partner_weights import Law, weights_to_draw_by
+from alb_mixup.datasets.partner_weights import PartnerWeights, weights_to_draw_by
 from alb_mixup.datasets.protocols import Samples
 from alb_mixup.errors import ArgumentError, SampleError
 
@@ -25,7 +25,7 @@ class WeightedDraws(SharedArrays):
     above: NDArray[np.float64]
 
     @classmethod
-    def by(cls, law: Law, samples: Samples | None) -> "WeightedDraws":
+    def by(cls, law: PartnerWeights, samples: Samples | None) -> "WeightedDraws":
         """Build them of what a law makes of samples.
 
         Raises:

@@ -10,7 +10,7 @@ import numpy as np
 
 from alb_mixup import _backend
 from alb_mixup.datasets import RecentSamples, from_spec
-from alb_mixup.datasets.partner_weights import Law
+from alb_mixup.datasets.partner_weights import PartnerWeights
 from alb_mixup.datasets.protocols import Sample, Samples, can_fit, format_of, is_sequence, layers, like, read, spec_of
 from alb_mixup.errors import ArgumentError, SampleError, SerializationError, UnreadableImageWarning
 from alb_mixup.functional.fit import Fit
@@ -64,7 +64,7 @@ class Reference:
         index_key: str,
         max_redraws: int,
         size_hint: bool,
-        law: Law | None,
+        law: PartnerWeights | None,
     ) -> None:
         self.samples = _resolve(samples)
         self.bbox_format = format_of(self.samples)
