@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 
 from alb_mixup import ClassWeights, RepeatFactor, VocDataset, mix_pair, plot_samples, sample_dataset
-from alb_mixup.datasets.partner_weights import shares_of_draws
+from alb_mixup.view.survey import shares_of_draws
 
 FOLDER = Path(__file__).parent / "images"
 BLUE, ORANGE, GREEN, RED, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9"  # Okabe & Ito

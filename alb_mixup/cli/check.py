@@ -6,10 +6,9 @@ import os
 
 from alb_mixup.cli.parser import SOURCE, add_partners, add_reading
 from alb_mixup.cli.source import open_source
-from alb_mixup.datasets.partner_weights import shares_of_draws
 from alb_mixup.generation.verify import verify
 from alb_mixup.view.report import as_json, partners_as_json, partners_report, report
-from alb_mixup.view.survey import survey
+from alb_mixup.view.survey import shares_of_draws, survey
 
 EXAMPLES = """\
 examples:

@@ -5,7 +5,7 @@ import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,9 +29,9 @@ class _Law:
 class RepeatFactor(_Law):
     """Partner weights by which rare classes are drawn more often: LVIS's repeat factors, as odds of a draw.
 
-    A class that a share f of the images hold has r = max(1, √(threshold / f)): classes in fewer images than `threshold`
-    are drawn more often, by the square root of what they lack. An image's weight is the largest r of its classes; without
-    boxes, 1.
+    A class that a share f of the images holds has r = max(1, √(threshold / f)): classes in fewer images than
+    `threshold` are drawn more often, by the square root of what they lack. An image's weight is the largest r of its
+    classes, 1 where it has no boxes.
 
     `MixUp(dataset, partner_weights=RepeatFactor(0.01))`. Only annotations are looked at; no image is read.
 
@@ -285,44 +285,3 @@ def weights_to_draw_by(law: PartnerWeights, samples: Samples) -> NDArray[np.floa
             f"{some.max():g}: so rare a sample is never drawn, give 0"
         )
     return np.asarray(weights / some.max())
-
-
-class Shares(NamedTuple):
-    """How often draws bring something: shares of draws.
-
-    Attributes:
-        before: All samples being drawn alike.
-        after: Drawn by a law.
-    """
-
-    before: float
-    after: float
-
-
-class DrawShares(NamedTuple):
-    """What a law does.
-
-    Attributes:
-        classes: How often a draw brings an image that holds each class.
-        without_boxes: How often it brings one without boxes.
-    """
-
-    classes: dict[Any, Shares]
-    without_boxes: Shares
-
-
-def shares_of_draws(law: PartnerWeights, dataset: Samples) -> DrawShares:
-    """Tell what a law does to the classes.
-
-    Args:
-        law: The law.
-        dataset: What is drawn from.
-
-    Raises:
-        ArgumentError: The law does not fit the dataset.
-    """
-    weights, held = weights_to_draw_by(law, dataset), image_classes_of(dataset)
-    pairs = map(Shares, held.shares().tolist(), held.shares(weights).tolist())
-    empty = ~held.has_boxes
-    without = Shares(float(empty.mean()), float(weights[empty].sum() / weights.sum()))
-    return DrawShares(dict(zip(held.names, pairs, strict=True)), without)

@@ -162,6 +162,26 @@ def origins(samples: Any, index: int) -> list[tuple[Any, int]]:
     return found
 
 
+def position_in(samples: Any, known: Sequence[tuple[Any, int]]) -> int | None:
+    """Tell where a sample lies in a dataset, a cache or PyTorch's `ConcatDataset`; None where it is not known to.
+
+    Args:
+        samples: Where it is looked for.
+        known: What `origins` says of it.
+    """
+    inside = layers(samples)
+    for dataset, position in known:
+        if any(dataset is layer for layer in inside):
+            return position
+    begin = 0
+    for part in _wrapped_by_torch(inside[-1]) if hasattr(inside[-1], "datasets") else ():
+        found = position_in(part, known)
+        if found is not None:
+            return begin + found
+        begin += len(part)
+    return None
+
+
 def spec_of(samples: Any) -> dict[str, Any] | None:
     """Return the description of samples in plain JSON types; None where there is none."""
     return samples.to_spec() if hasattr(samples, "to_spec") else None

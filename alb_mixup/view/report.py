@@ -10,8 +10,7 @@ import numpy as np
 
 from alb_mixup._support.text import counted, printable
 from alb_mixup.datasets import DetectionDataset
-from alb_mixup.datasets.partner_weights import DrawShares
-from alb_mixup.view.survey import Survey
+from alb_mixup.view.survey import DrawShares, Survey
 from alb_mixup.view.survey import survey as look_at
 
 # Sides of a square of the box's area, in pixels; 32 and 96 part COCO's small, medium and large.

@@ -20,7 +20,7 @@ from alb_mixup import (
     open_dataset,
 )
 from alb_mixup.datasets.annotations.image_classes import ImageClasses
-from alb_mixup.datasets.partner_weights import Numbers, as_law, shares_of_draws, weights_to_draw_by
+from alb_mixup.datasets.partner_weights import Numbers, as_law, weights_to_draw_by
 from alb_mixup.datasets.protocols import Sample, image_classes_of
 from alb_mixup.errors import ArgumentError, SerializationError
 from tests.support import layouts
@@ -264,10 +264,3 @@ def test_numbers_have_a_list_as_their_spec_and_a_short_repr():
 def test_a_spec_that_is_none_is_refused(spec):
     with pytest.raises(SerializationError, match="partner_weights must be a law, numbers, or what to_spec returned"):
         as_law(spec)
-
-
-def test_shares_of_draws_by_hand(voc):
-    shares = shares_of_draws(ClassWeights({"zebra": 4.0}), voc)
-    # weights: 1, 1, 1, 1, 1, 4, 1, 4, 1, 1: of 16, "zebra" has 8, "cat" 1 + 1 + 1 + 4 + 1 + 1
-    assert shares.classes == {"cat": (0.6, 9 / 16), "dog": (0.2, 2 / 16), "zebra": (0.2, 8 / 16)}
-    assert shares.without_boxes == (0.2, 2 / 16)
