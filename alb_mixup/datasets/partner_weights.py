@@ -198,17 +198,8 @@ class Numbers:
             )
         self._values = numbers
 
-    def weights_of(self, dataset: Samples) -> NDArray[np.float64]:
-        """Return the numbers.
-
-        Raises:
-            ArgumentError: The dataset has another number of samples.
-        """
-        if len(self._values) != len(dataset):
-            raise ArgumentError(
-                f"partner_weights must have one number for each of {len(dataset):,} samples, got "
-                f"{len(self._values):,}: weights follow the order of the reference"
-            )
+    def weights_of(self, dataset: Samples) -> NDArray[np.float64]:  # noqa: ARG002  (as the laws have it)
+        """Return the numbers."""
         return self._values
 
     def to_spec(self) -> list[float]:
@@ -272,6 +263,11 @@ def weights_to_draw_by(law: PartnerWeights, samples: Samples) -> NDArray[np.floa
         ArgumentError: They are not such.
     """
     weights = law.weights_of(samples)
+    if len(weights) != len(samples):
+        raise ArgumentError(
+            f"partner_weights must have one number for each of {len(samples):,} samples, got {len(weights):,}: they "
+            "follow the order of the reference"
+        )
     if not np.isfinite(weights).all() or weights.min() < 0 or not weights.any():
         wrong = np.flatnonzero(~np.isfinite(weights) | (weights < 0))
         got = f"{weights[wrong[0]]:g} at {wrong[0]}" if len(wrong) else "nothing but 0"

@@ -246,6 +246,11 @@ def test_a_law_that_leaves_nothing_to_draw_is_refused(voc):
         weights_to_draw_by(ClassWeights({"cat": 0, "dog": 0, "zebra": 0}, default=0), voc)
 
 
+def test_a_dataset_that_miscounts_its_classes_is_refused():
+    with pytest.raises(ArgumentError, match="one number for each of 3 samples, got 10: they follow the order"):
+        weights_to_draw_by(RepeatFactor(), Own([sample()] * 3))
+
+
 @pytest.mark.parametrize("law", [law for law, _ in LAWS], ids=repr)
 def test_the_spec_of_a_law_is_small_plain_json(law):
     text = json.dumps(law.to_spec())
