@@ -198,7 +198,7 @@ class Numbers:
             )
         self._values = numbers
 
-    def weights_of(self, dataset: Samples) -> NDArray[np.float64]:  # noqa: ARG002  (as the laws have it)
+    def weights_of(self, dataset: Samples) -> NDArray[np.float64]:
         """Return the numbers."""
         return self._values
 
