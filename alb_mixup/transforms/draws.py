@@ -1,5 +1,7 @@
 """Draws of a position, each position as often as its weight says."""
 
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,16 +15,43 @@ from alb_mixup.errors import ArgumentError, SampleError
 
 
 @dataclass(frozen=True, eq=False)
+class _Sums(SharedArrays):
+    """Sums of n weights, and where each n-th of their total is reached: a search among a million looks at a handful.
+
+    `np.searchsorted` alone takes a microsecond longer, most of it for memory (benchmarks/RESULTS.md, "Laws").
+
+    Attributes:
+        ends: (n,) float64: sum of the weights up to and with each position.
+        near: (n + 4,) int64: position where (k - 1) n-ths of the total are reached.
+    """
+
+    ends: NDArray[np.float64]
+    near: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, weights: NDArray[np.float64]) -> "_Sums":
+        """Sum weights: (n,), not negative, not all 0."""
+        ends, count = np.cumsum(weights), len(weights)
+        return cls(ends, np.searchsorted(ends, np.arange(-1, count + 3) * (ends[-1] / count)))
+
+    def find(self, reached: float, bisect: Callable[..., int]) -> int:
+        """Return the position at which a sum is reached, below the total, by either bisection."""
+        bucket = int(reached * len(self.ends) / self.ends.item(-1))
+        # A bucket more on each side, for what division rounds.
+        return bisect(self.ends, reached, self.near.item(bucket), self.near.item(bucket + 3))
+
+
+@dataclass(frozen=True, eq=False)
 class WeightedDraws(SharedArrays):
     """Draws from n positions, one of which may be left out: exactly then, by sums from both ends that leave it out.
 
     Attributes:
-        below: (n,) float64: sum of the weights up to and with each position, from the first on.
-        above: (n,) float64: the same from the last on, backwards.
+        below: Sums from the first position on.
+        above: Sums from the last position on, backwards.
     """
 
-    below: NDArray[np.float64]
-    above: NDArray[np.float64]
+    below: _Sums
+    above: _Sums
 
     @classmethod
     def by(cls, law: PartnerWeights, samples: Samples | None) -> "WeightedDraws":
@@ -38,7 +67,7 @@ class WeightedDraws(SharedArrays):
                 f"{got}: hold a dataset, MixUp(dataset, partner_weights=...), or leave them out"
             )
         weights = weights_to_draw_by(law, samples)
-        return cls(np.cumsum(weights), np.cumsum(weights[::-1]))
+        return cls(_Sums.of(weights), _Sums.of(weights[::-1]))
 
     def position(self, share: float, count: int, but: int | None) -> int:
         """Return the position that a uniform number falls to; never one of weight 0.
@@ -51,17 +80,17 @@ class WeightedDraws(SharedArrays):
         Raises:
             SampleError: No other position has a weight, or there are more or fewer than there were.
         """
-        if count != len(self.below):
+        below, above = self.below.ends, self.above.ends
+        if count != len(below):
             raise SampleError(
-                f"reference must keep the {len(self.below):,} samples that partner_weights were made for, got {count:,}"
-                ": build another MixUp"
+                f"reference must keep the {len(below):,} samples that partner_weights were made for, got {count:,}: "
+                "build another MixUp"
             )
-        # `item`, and no NumPy scalars, whose arithmetic takes longer than the search (benchmarks/RESULTS.md, "Laws")
         if but is None:
-            return int(self.below.searchsorted(share * self.below.item(-1), "right"))
+            return self.below.find(share * below.item(-1), bisect_right)
         last = count - 1
-        before = self.below.item(but - 1) if but else 0.0
-        after = self.above.item(last - 1 - but) if but < last else 0.0
+        before = below.item(but - 1) if but else 0.0
+        after = above.item(last - 1 - but) if but < last else 0.0
         rest = before + after
         if rest == 0:
             raise SampleError(
@@ -70,6 +99,6 @@ class WeightedDraws(SharedArrays):
             )
         reached = share * rest
         if reached < before:
-            return int(self.below.searchsorted(reached, "right"))
+            return self.below.find(reached, bisect_right)
         # What is left, from the last position on; rounding must not lead beyond the one that is left out.
-        return last - int(self.above.searchsorted(min(rest - reached, after), "left"))
+        return last - self.above.find(min(rest - reached, after), bisect_left)
