@@ -3,6 +3,7 @@
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from alb_mixup.errors import ArgumentError, SampleError
 class _Sums(SharedArrays):
     """Sums of n weights, and where each n-th of their total is reached: a search among a million looks at a handful.
 
-    `np.searchsorted` alone takes a microsecond longer, most of it for memory (benchmarks/RESULTS.md, "Laws").
+    `np.searchsorted` alone takes half a microsecond longer, for memory that is in no cache.
 
     Attributes:
         ends: (n,) float64: sum of the weights up to and with each position.
@@ -41,8 +42,7 @@ class _Sums(SharedArrays):
         return bisect(self.ends, reached, self.near.item(bucket), self.near.item(bucket + 3))
 
 
-@dataclass(frozen=True, eq=False)
-class WeightedDraws(SharedArrays):
+class WeightedDraws(NamedTuple):
     """Draws from n positions, one of which may be left out: exactly then, by sums from both ends that leave it out.
 
     Attributes:
