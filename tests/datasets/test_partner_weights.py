@@ -3,9 +3,12 @@
 import json
 import math
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from alb_mixup import (
     Background,
@@ -82,6 +85,23 @@ def in_memory(held):
 def test_a_law_is_what_its_source_says(law, by_hand, voc):
     np.testing.assert_allclose(law.weights_of(voc), by_hand(HELD), rtol=1e-12)
     np.testing.assert_allclose(law.weights_of(in_memory(HELD)), by_hand(HELD), rtol=1e-12)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(held=st.lists(st.lists(st.sampled_from("abcde"), max_size=5), min_size=1, max_size=12))
+def test_any_labels(held):
+    np.testing.assert_allclose(RepeatFactor(0.7).weights_of(in_memory(held)), repeat_factors(held, 0.7), rtol=1e-12)
+    found = image_classes_of(in_memory(held))
+    expected = {name: sum(name in names for names in held) / len(held) for names in held for name in names}
+    assert dict(zip(found.names, found.shares(), strict=True)) == pytest.approx(expected)
+    chosen = [len(held) - 1, 0, 0]
+    assert [list(part) for part in labels_of(found.at(chosen))] == [held[index] for index in chosen]
+    both = ImageClasses.joined([found, ImageClasses.of_labels([["e", "x"], []])])
+    assert labels_of(both) == [*held, ["e", "x"], []]
+
+
+def labels_of(held):
+    return [[held.names[number] for number in held.ids[a:b]] for a, b in pairwise(held.offsets)]
 
 
 @pytest.mark.parametrize("layout", layouts.WRITERS)
