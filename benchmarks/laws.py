@@ -1,11 +1,11 @@
 """What partner weights cost: building them, and each draw."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from alb_mixup import Background, ClassWeights, MixUp, RepeatFactor
-from alb_mixup.datasets.annotations.image_classes import ImageClasses
+from alb_mixup import Background, ClassWeights, MixUp, RepeatFactor, sample_dataset
 from benchmarks.harness import interleave, table
 
 _CLASSES, _BOXES = 80, 7  # as in COCO; boxes an image, on average
@@ -20,7 +20,8 @@ class Annotated:
         counts = generator.poisson(_BOXES, length)
         ids = np.minimum(generator.zipf(1.5, counts.sum()), _CLASSES) - 1
         offsets = np.concatenate([[0], np.cumsum(counts)])
-        self.held = ImageClasses([f"class {number}" for number in range(_CLASSES)], offsets, ids.astype(np.int32))
+        names = [f"class {number}" for number in range(_CLASSES)]
+        self.held = replace(sample_dataset().image_classes(), names=names, offsets=offsets, ids=ids.astype(np.int32))
 
     def __len__(self) -> int:
         return len(self.held)
@@ -28,7 +29,7 @@ class Annotated:
     def __getitem__(self, index: int) -> Any:
         return {}
 
-    def image_classes(self) -> ImageClasses:
+    def image_classes(self) -> Any:
         """As given."""
         return self.held
 
