@@ -24,21 +24,24 @@ class _Sums(SharedArrays):
     Attributes:
         ends: (n,) float64: sum of the weights up to and with each position.
         near: (n + 4,) int64: position where (k - 1) n-ths of the total are reached.
+        scale: How many n-ths a sum of 1 is.
     """
 
     ends: NDArray[np.float64]
     near: NDArray[np.int64]
+    scale: float
 
     @classmethod
     def of(cls, weights: NDArray[np.float64]) -> "_Sums":
         """Sum weights: (n,), not negative, not all 0."""
         ends, count = np.cumsum(weights), len(weights)
-        return cls(ends, np.searchsorted(ends, np.arange(-1, count + 3) * (ends[-1] / count)))
+        near = np.searchsorted(ends, np.arange(-1, count + 3) * (ends[-1] / count))
+        return cls(ends, near, count / ends.item(-1))
 
     def find(self, reached: float, bisect: Callable[..., int]) -> int:
         """Return the position at which a sum is reached, below the total, by either bisection."""
-        bucket = int(reached * len(self.ends) / self.ends.item(-1))
-        # A bucket more on each side, for what division rounds.
+        bucket = int(reached * self.scale)
+        # A bucket more on each side, for what this rounds.
         return bisect(self.ends, reached, self.near.item(bucket), self.near.item(bucket + 3))
 
 
