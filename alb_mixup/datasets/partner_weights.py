@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from alb_mixup._support import checks
 from alb_mixup.datasets.protocols import Samples, image_classes_of
 from alb_mixup.errors import ArgumentError, SerializationError
+from alb_mixup.functional import Array
 
 _LARGEST = 1e15  # times the smallest: beyond it, sums of float64 lose the smallest
 
@@ -223,7 +224,7 @@ PartnerWeights = Law | Numbers
 _LAWS: dict[str, type[Law]] = {law.__name__: law for law in (RepeatFactor, ClassWeights, Background)}
 
 
-def as_law(value: PartnerWeights | Sequence[float] | Mapping[str, Any] | None) -> PartnerWeights | None:
+def as_law(value: PartnerWeights | Sequence[float] | Array | Mapping[str, Any] | None) -> PartnerWeights | None:
     """Return partner weights in their one form: a law, numbers, or what `to_spec` of either returned; None stays.
 
     Raises:

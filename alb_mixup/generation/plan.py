@@ -16,6 +16,7 @@ from alb_mixup._version import __version__
 from alb_mixup.datasets import DetectionDataset
 from alb_mixup.datasets.partner_weights import Law, as_law, weights_to_draw_by
 from alb_mixup.errors import ArgumentError
+from alb_mixup.functional import Array
 from alb_mixup.functional.geometry import FIT_MODES
 from alb_mixup.generation.layouts import LAYOUTS, Layout
 
@@ -69,7 +70,7 @@ class Plan:
     ratio_range: tuple[float, float] | None = None
     min_weight: float = 0.0
     val: str | os.PathLike[str] | None = None
-    partner_weights: Law | Sequence[float] | None = None
+    partner_weights: Law | Sequence[float] | Array | None = None
     on_unreadable: str = "stop"
 
     def __post_init__(self) -> None:

@@ -172,7 +172,7 @@ class MixUp(_backend.MixTransform):
         size_hint: bool = True,
         index_fields: Sequence[str] = ("keypoint_boxes",),
         index_key: str = "mixup_index",
-        partner_weights: Law | Sequence[float] | Mapping[str, Any] | None = None,
+        partner_weights: Law | Sequence[float] | Array | Mapping[str, Any] | None = None,
         p: float = 0.5,
     ) -> None:
         super().__init__(p=checks.number("p", p, "a probability in [0, 1]", low=0.0, high=1.0))

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from alb_mixup.datasets.partner_weights import Law, as_law, weights_to_draw_by
 from alb_mixup.datasets.protocols import Sample, format_of, like
 from alb_mixup.errors import AlbMixUpError, ArgumentError, InstallationError
+from alb_mixup.functional import Array
 from alb_mixup.functional.geometry import FIT_MODES
 from alb_mixup.transforms.mixup import MixUp
 from alb_mixup.transforms.pipeline import detection_pipeline
@@ -37,7 +38,9 @@ _FIELDS = ("labels", "mixup_weight", "of_partner")
 _KEYS = ("image", "bboxes", *_FIELDS)
 
 
-def explore(dataset: Sequence[Mapping[str, Any]], *, partner_weights: Law | Sequence[float] | None = None) -> Explorer:
+def explore(
+    dataset: Sequence[Mapping[str, Any]], *, partner_weights: Law | Sequence[float] | Array | None = None
+) -> Explorer:
     """Show MixUp under sliders, in a notebook: as the last line of a cell, `alb_mixup.explore(dataset)`.
 
     λ, α, the fit mode, the primary and its partner can be moved, and the mix and its weights are drawn anew. "Draw λ"
@@ -135,7 +138,7 @@ class Explorer:
     """
 
     def __init__(
-        self, dataset: Sequence[Mapping[str, Any]], partner_weights: Law | Sequence[float] | None = None
+        self, dataset: Sequence[Mapping[str, Any]], partner_weights: Law | Sequence[float] | Array | None = None
     ) -> None:
         widgets = _require_ipywidgets()
         if len(dataset) == 0:

@@ -30,6 +30,7 @@ from alb_mixup.transforms.draws import WeightedDraws
 from tests.datasets.test_partner_weights import HELD, background, class_weights, in_memory, repeat_factors
 from tests.support.samples import Flaky, pipeline, same, sample
 from tests.support.voc_files import add, picture, voc_object
+from tests.transforms.test_workers import METHODS
 
 DRAWS = 100_000
 LAWS = [
@@ -227,7 +228,7 @@ def send_indices(mixer, sender):
     sender.send(indices_of(mixer))
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("method", METHODS)
 def test_workers_draw_by_the_same_weights(method):
     """A spawned one maps the sums that its parent has written to a file."""
     context = multiprocessing.get_context(method)
