@@ -14,6 +14,8 @@ from alb_mixup.datasets.partner_weights import PartnerWeights, weights_to_draw_b
 from alb_mixup.datasets.protocols import Samples
 from alb_mixup.errors import ArgumentError, SampleError
 
+_ROUNDING = 1e-6  # of an n-th: far more than float64 rounds sums and positions by
+
 
 @dataclass(frozen=True, eq=False)
 class _Sums(SharedArrays):
@@ -22,27 +24,29 @@ class _Sums(SharedArrays):
     `np.searchsorted` alone takes half a microsecond longer, for memory that is in no cache.
 
     Attributes:
-        ends: (n,) float64: sum of the weights up to and with each position.
-        near: (n + 4,) int64: position where (k - 1) n-ths of the total are reached.
-        scale: How many n-ths a sum of 1 is.
+        ends: (n + 1,) float64: sum of the first k weights.
+        near: (n + 3,) int64: how many weights it takes to nearly reach k n-ths of the total.
+        total: Sum of all.
+        scale: How many n-ths of the total a sum of 1 is.
     """
 
     ends: NDArray[np.float64]
     near: NDArray[np.int64]
+    total: float
     scale: float
 
     @classmethod
     def of(cls, weights: NDArray[np.float64]) -> "_Sums":
         """Sum weights: (n,), not negative, not all 0."""
-        ends, count = np.cumsum(weights), len(weights)
-        near = np.searchsorted(ends, np.arange(-1, count + 3) * (ends[-1] / count))
-        return cls(ends, near, count / ends.item(-1))
+        ends, count = np.append(0.0, np.cumsum(weights)), len(weights)
+        total = ends.item(-1)
+        near = np.searchsorted(ends, (np.arange(count + 3) - _ROUNDING) * (total / count))
+        return cls(ends, near, total, count / total)
 
     def find(self, reached: float, bisect: Callable[..., int]) -> int:
-        """Return the position at which a sum is reached, below the total, by either bisection."""
+        """Return how many weights it takes to reach a sum, by either bisection."""
         bucket = int(reached * self.scale)
-        # A bucket more on each side, for what this rounds.
-        return bisect(self.ends, reached, self.near.item(bucket), self.near.item(bucket + 3))
+        return bisect(self.ends, reached, self.near.item(bucket), self.near.item(bucket + 2))
 
 
 class WeightedDraws(NamedTuple):
@@ -83,25 +87,23 @@ class WeightedDraws(NamedTuple):
         Raises:
             SampleError: No other position has a weight, or there are more or fewer than there were.
         """
-        below, above = self.below.ends, self.above.ends
-        if count != len(below):
+        below, above = self
+        if count != len(below.ends) - 1:
             raise SampleError(
-                f"reference must keep the {len(below):,} samples that partner_weights were made for, got {count:,}: "
-                "build another MixUp"
+                f"reference must keep the {len(below.ends) - 1:,} samples that partner_weights were made for, got "
+                f"{count:,}: build another MixUp"
             )
         if but is None:
-            return self.below.find(share * below.item(-1), bisect_right)
-        last = count - 1
-        before = below.item(but - 1) if but else 0.0
-        after = above.item(last - 1 - but) if but < last else 0.0
+            return below.find(share * below.total, bisect_right) - 1
+        before, after = below.ends.item(but), above.ends.item(count - 1 - but)
         rest = before + after
-        if rest == 0:
+        if not rest:
             raise SampleError(
                 "partner_weights must leave a sample to draw beside the primary itself, got 0 for all but reference"
                 f"[{but}]: give another a weight, or mix primaries that the reference does not hold"
             )
         reached = share * rest
         if reached < before:
-            return self.below.find(reached, bisect_right)
-        # What is left, from the last position on; rounding must not lead beyond the one that is left out.
-        return last - self.above.find(min(rest - reached, after), bisect_left)
+            return below.find(reached, bisect_right) - 1
+        left = rest - reached  # from the last position on
+        return count - above.find(left if left < after else after, bisect_left)  # rounding must not lead beyond
