@@ -162,7 +162,7 @@ def origins(samples: Any, index: int) -> list[tuple[Any, int]]:
     return found
 
 
-def position_in(samples: Any, known: Sequence[tuple[Any, int]]) -> int | None:
+def index_in(samples: Any, known: Sequence[tuple[Any, int]]) -> int | None:
     """Tell where a sample lies in a dataset, a cache or PyTorch's `ConcatDataset`; None where it is not known to.
 
     Args:
@@ -175,7 +175,7 @@ def position_in(samples: Any, known: Sequence[tuple[Any, int]]) -> int | None:
             return position
     begin = 0
     for part in _wrapped_by_torch(inside[-1]) if hasattr(inside[-1], "datasets") else ():
-        found = position_in(part, known)
+        found = index_in(part, known)
         if found is not None:
             return begin + found
         begin += len(part)

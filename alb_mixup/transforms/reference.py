@@ -11,17 +11,7 @@ import numpy as np
 from alb_mixup import _backend
 from alb_mixup.datasets import RecentSamples, from_spec
 from alb_mixup.datasets.partner_weights import PartnerWeights
-from alb_mixup.datasets.protocols import (
-    Sample,
-    Samples,
-    can_fit,
-    format_of,
-    is_sequence,
-    like,
-    position_in,
-    read,
-    spec_of,
-)
+from alb_mixup.datasets.protocols import Sample, Samples, can_fit, format_of, index_in, is_sequence, like, read, spec_of
 from alb_mixup.errors import ArgumentError, SampleError, SerializationError, UnreadableImageWarning
 from alb_mixup.functional.fit import Fit
 from alb_mixup.transforms.draws import WeightedDraws
@@ -173,7 +163,7 @@ class Reference:
         if own is None or self.keeps_recent:
             return None
         if isinstance(own, list):  # of every dataset that the primary is known to be of, and its position there
-            return position_in(self.samples, own) if count > 1 else None
+            return index_in(self.samples, own) if count > 1 else None
         if isinstance(own, bool) or not isinstance(own, int | np.integer) or not 0 <= own < count:
             raise SampleError(
                 f"{self._index_key} must be the primary's index in {self.name}, 0 to {count - 1}, got {own!r}: leave "
