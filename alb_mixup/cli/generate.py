@@ -18,6 +18,7 @@ EXAMPLES = """\
 examples:
   alb-mixup generate datasets/dogs mixed --multiplier 3 --workers 4
   alb-mixup generate datasets/dogs mixed --format yolo --drop-weights --min-weight 0.3 --val datasets/dogs/val
+  alb-mixup generate datasets/dogs mixed --partners class:poodle=4,pug=2
   alb-mixup generate datasets/dogs mixed --pipeline pipeline.json --include-originals --image-format png
   alb-mixup generate datasets/dogs s3://bucket/mixed --engine ray --workers 64 --address auto
 
@@ -53,7 +54,7 @@ def add(command: argparse.ArgumentParser) -> None:
         "--pipeline",
         metavar="FILE",
         help="JSON or YAML that A.save wrote: what images go through in place of one MixUp; without --alpha, "
-        "--ratio-range, --fit-mode and --min-weight, which it decides",
+        "--ratio-range, --fit-mode, --min-weight and --partners, which it decides",
     )
     command.add_argument("--workers", type=whole(1), default=1, metavar="N", help="processes that mix (default: 1)")
     command.add_argument(
@@ -111,6 +112,7 @@ def run(arguments: argparse.Namespace) -> tuple[str, int]:
         ratio_range=ratio_range,
         fit_mode=arguments.fit_mode,
         min_weight=arguments.min_weight,
+        partner_weights=arguments.partners,
         image_format=arguments.image_format,
         quality=arguments.quality,
         drop_weights=arguments.drop_weights,

@@ -3,7 +3,7 @@
 import inspect
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, TypeVar
 
@@ -14,7 +14,9 @@ from alb_mixup import _backend
 from alb_mixup._support import checks
 from alb_mixup._version import __version__
 from alb_mixup.datasets import DetectionDataset
+from alb_mixup.datasets.partner_weights import Law, as_law, weights_to_draw_by
 from alb_mixup.errors import ArgumentError
+from alb_mixup.functional import Array
 from alb_mixup.functional.geometry import FIT_MODES
 from alb_mixup.generation.layout import Layout
 from alb_mixup.generation.layouts import LAYOUTS
@@ -53,6 +55,7 @@ class Plan:
         ratio_range: As for `MixUp`.
         min_weight: As for `MixUp`: boxes of a smaller weight are not written.
         val: Of "yolo": a folder of validation images, or a file that lists them, which the data.yaml names.
+        partner_weights: As for `MixUp`.
         on_unreadable: "stop" raises where an image cannot be read. "skip" mixes the others alone: an
             `UnreadableImageWarning` says how many outputs are left out, `skipped.csv` which.
         pipeline: `A.Compose` in place of the one MixUp: with any transforms, MixUp among them once, several times,
@@ -61,7 +64,7 @@ class Plan:
             (H, W, 3): no `A.Normalize`, no `ToTensorV2`. `A.save` must be able to write it. A MixUp without a reference
             draws its partners from `dataset`; references of others are datasets on disk, caches or mosaics of them,
             whose further classes come after those of `dataset`. What is a setting of MixUp is left to it: `alpha`,
-            `ratio_range`, `fit_mode`, `min_weight`.
+            `ratio_range`, `fit_mode`, `min_weight`, `partner_weights`.
         include_originals: Write each image once as it is too, with the weights that it has. A JPEG is copied byte by
             byte where that shows the same pixels; else the image is encoded once, to "png" without any loss.
 
@@ -81,6 +84,7 @@ class Plan:
     ratio_range: tuple[float, float] | None = None
     min_weight: float = 0.0
     val: str | os.PathLike[str] | None = None
+    partner_weights: Law | Sequence[float] | Array | None = None
     on_unreadable: str = "stop"
     pipeline: _backend.Compose | None = None
     include_originals: bool = False
@@ -100,6 +104,13 @@ class Plan:
         checks.ratio_range(self.ratio_range)
         checks.number("min_weight", self.min_weight, "a number in [0, 1]", low=0.0, high=1.0)
         checks.flag("include_originals", self.include_originals)
+        law = as_law(self.partner_weights)
+        object.__setattr__(self, "partner_weights", law)
+        if law is not None and np.count_nonzero(weights_to_draw_by(law, self.dataset)) < min(2, len(self.dataset)):
+            raise ArgumentError(
+                f"partner_weights must leave each image another to be mixed with, got one that is not 0 of {law!r}: "
+                "give more images a weight"
+            )
         if self.pipeline is not None:
             self._check_pipeline()
         for name, low, high in (("multiplier", 1, 10**6), ("seed", 0, 2**63)):
@@ -182,10 +193,12 @@ class Plan:
         """
         apart = {"dataset", "on_unreadable", "pipeline"}
         settings = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in apart}
+        law = as_law(self.partner_weights)
         bounds = checks.ratio_range(self.ratio_range)
         settings |= {
             "alpha": list(checks.beta_parameters(self.alpha)),
             "ratio_range": None if bounds is None else list(bounds),
+            "partner_weights": None if law is None else law.to_spec(),
         }
         settings["pipeline"] = None if self.pipeline is None else described(self.pipeline)
         return {"dataset": self.dataset.fingerprint(), **settings, **VERSIONS}

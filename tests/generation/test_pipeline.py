@@ -13,7 +13,17 @@ import pytest
 from pycocotools.mask import decode
 
 import alb_mixup
-from alb_mixup import CachedDataset, DiskCache, MixUp, MosaicDataset, RecentSamples, generate
+from alb_mixup import (
+    Background,
+    CachedDataset,
+    ClassWeights,
+    DiskCache,
+    MixUp,
+    MosaicDataset,
+    RecentSamples,
+    RepeatFactor,
+    generate,
+)
 from alb_mixup.cli import main
 from alb_mixup.errors import ArgumentError, HardLabelsWarning, OutputError, SampleError, UnreadableImageWarning
 from tests.generation.test_run import in_pixels, killed_after, manifest, tree
@@ -149,6 +159,18 @@ def test_further_classes_of_a_reference_follow_those_of_the_dataset(source, tmp_
         number = next(i for i in range(len(other)) if other.image_path(i).as_posix() == row["partner"])
         labels = [*source.annotations(index)["labels"], *other.annotations(number)["labels"]]
         assert list(made.annotations(index)["labels"]) == labels
+
+
+def test_a_law_of_the_pipeline_draws_its_partners_for_any_number_of_workers(source, tmp_path):
+    law = ClassWeights({layouts.CLASSES[2]: 1.0}, default=0.0)  # image 1 alone has this class, image 2 has no boxes
+    pipeline = compose(MixUp(source, partner_weights=Background(0.5), p=0.5), MixUp(source.annotated(), p=0.5))
+    trees = [tree(write(source, tmp_path / str(n), pipeline, multiplier=12, workers=n)) for n in (1, 2)]
+    assert trees[0] == trees[1]
+    first = [row["partner"] for row in manifest(tmp_path / "1") if row["mixup"] == "1" and row["primary"] != "2.png"]
+    assert 0.3 < first.count("2.png") / len(first) < 0.7
+    alone = compose(MixUp(source, partner_weights=law, p=1.0))
+    with pytest.raises(SampleError, match="partner_weights must leave a sample to draw beside the primary itself"):
+        write(source, tmp_path / "alone", alone)
 
 
 @pytest.mark.parametrize("wrap", ["as it is", "opened again", "a part", "cached", "on disk", "mosaics"])
@@ -392,7 +414,14 @@ def test_a_pipeline_that_cannot_be_carried_out_is_refused_before_anything_is_wri
 
 
 @pytest.mark.parametrize(
-    "settings", [{"alpha": 2.0}, {"ratio_range": (0.4, 0.6)}, {"fit_mode": "cover"}, {"min_weight": 0.1}]
+    "settings",
+    [
+        {"alpha": 2.0},
+        {"ratio_range": (0.4, 0.6)},
+        {"fit_mode": "cover"},
+        {"min_weight": 0.1},
+        {"partner_weights": RepeatFactor()},
+    ],
 )
 def test_what_the_pipeline_decides_is_not_said_twice(settings, source, tmp_path):
     with pytest.raises(ArgumentError, match=f"{next(iter(settings))} must be left to the pipeline where one is given"):
