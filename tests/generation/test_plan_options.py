@@ -12,11 +12,7 @@ import alb_mixup
 from alb_mixup.errors import ArgumentError, HardLabelsWarning, ImageReadError, OutputError, UnreadableImageWarning
 from alb_mixup.generation.plan import Plan
 from alb_mixup.generation.run import generate
-from tests.support import layouts
-
-
-def tree(root):
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+from tests.support import layouts, tree
 
 
 def table(path):

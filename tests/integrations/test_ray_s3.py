@@ -12,7 +12,7 @@ import pytest
 import alb_mixup
 from alb_mixup.errors import OutputError
 from alb_mixup.generation.journal import Journal
-from tests.generation.test_run import tree
+from tests.support import tree
 
 ray = pytest.importorskip("ray")
 pytest.importorskip("ray.data")
