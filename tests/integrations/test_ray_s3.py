@@ -140,7 +140,7 @@ def test_a_node_that_is_lost_midway_costs_nothing(cluster, bucket, dataset, tmp_
     try:
         generate(dataset, f"{bucket}/mixed", workers=NODES, address=cluster.address, **settings)
     finally:
-        loser.join()
+        loser.join(timeout=60)
         cluster.add_node(num_cpus=1, object_store_memory=100 * 2**20)
     assert lost[0] < len(dataset) * MULTIPLIER
     assert sorted(added) == list(range(len(dataset) * MULTIPLIER))
