@@ -4,12 +4,15 @@
 from alb_mixup._support import interrupt as _interrupt  # noqa: F401
 from alb_mixup._version import __version__
 from alb_mixup.datasets import (
+    Background,
     CachedDataset,
+    ClassWeights,
     CocoDataset,
     DiskCache,
     MosaicDataset,
     PseudoLabelDataset,
     RecentSamples,
+    RepeatFactor,
     VocDataset,
     YoloDataset,
     open_dataset,
@@ -23,13 +26,16 @@ from alb_mixup.view.plot import plot
 from alb_mixup.view.report import report
 
 __all__ = [
+    "Background",
     "CachedDataset",
+    "ClassWeights",
     "CocoDataset",
     "DiskCache",
     "MixUp",
     "MosaicDataset",
     "PseudoLabelDataset",
     "RecentSamples",
+    "RepeatFactor",
     "VocDataset",
     "YoloDataset",
     "__version__",

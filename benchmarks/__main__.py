@@ -12,7 +12,7 @@ os.environ.setdefault("YOLO_VERBOSE", "false")
 
 import cv2
 
-from benchmarks import loading, pages, tables, writing
+from benchmarks import laws, loading, pages, tables, writing
 from benchmarks.harness import machine
 
 TABLES = {
@@ -22,6 +22,7 @@ TABLES = {
     "resizing": tables.resizing,
     "pages": pages.pages,
     "growth": tables.growth,
+    "laws": laws.laws,
     "disk": loading.from_disk,
     "epoch": loading.epoch,
     "threads": loading.threads,

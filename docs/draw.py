@@ -1,10 +1,14 @@
-"""Draw the pictures of the pages: `python docs/draw.py` writes docs/images/*.svg."""
+"""Draw the pictures of the pages: `python docs/draw.py` writes them to docs/images."""
 
+import warnings
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib import pyplot as plt
+
+from alb_mixup import ClassWeights, RepeatFactor, VocDataset, mix_pair, plot_samples, sample_dataset
+from alb_mixup.view.survey import shares_of_draws
 
 FOLDER = Path(__file__).parent / "images"
 BLUE, ORANGE, GREEN, RED, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9"  # Okabe & Ito
@@ -127,9 +131,56 @@ def two_rules():
     keep(figure, "two_rules.svg")
 
 
+def rare_classes():
+    """Draw repeat factors, and what two laws do to the classes of the embedded sample."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10.5, 3.3), layout="constrained", width_ratios=(1, 1.3))
+    shares = np.geomspace(1e-4, 1, 400)
+    for threshold, color in ((0.1, ORANGE), (0.01, GREEN), (0.001, BLUE)):
+        factors = np.maximum(1, np.sqrt(threshold / shares))
+        left.plot(shares, factors, color=color, label=f"threshold = {threshold:g}")
+    left.set(xscale="log", xlim=(1e-4, 1), ylim=(0, 11), xlabel="share of images that hold the class")
+    left.set(title="RepeatFactor: how much more often", ylabel="weight of an image")
+    left.legend(frameon=False, fontsize=8)
+    dataset = sample_dataset()
+    laws = {
+        "RepeatFactor(threshold=0.9)": (RepeatFactor(0.9), SKY),
+        'ClassWeights({"Platelets": 4.0})': (ClassWeights({"Platelets": 4.0}), ORANGE),
+    }
+    drawn = [("all images alike", [], "lightgray")]
+    for name, (law, color) in laws.items():
+        classes = shares_of_draws(law, dataset).classes
+        drawn[0] = (drawn[0][0], [shares.before for shares in classes.values()], drawn[0][2])
+        drawn.append((name, [shares.after for shares in classes.values()], color))
+    for number, (name, heights, color) in enumerate(drawn):
+        bars = right.bar(np.arange(len(heights)) + (number - 1) * 0.27, heights, 0.25, label=name, color=color)
+        right.bar_label(bars, fmt="{:.0%}", fontsize=7)
+    right.set(title="share of draws that bring a class", xticks=range(len(classes)), xticklabels=classes)
+    right.set(ylim=(0, 1.45), yticks=[0, 0.5, 1], yticklabels=["0", "50 %", "100 %"])
+    right.legend(frameon=False, fontsize=7.5, loc="upper left")
+    for ax in (left, right):
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.title.set_fontsize(10)
+    keep(figure, "rare_classes.svg")
+
+
+def background():
+    """Draw a mix whose partner has no boxes: the embedded sample, of which platelets alone are objects."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # objects of other classes are left out
+        dataset = VocDataset(sample_dataset().root, classes=["Platelets"])
+    has_boxes = dataset.image_classes().has_boxes
+    primary, partner = dataset[np.flatnonzero(has_boxes)[1]], dataset[np.flatnonzero(~has_boxes)[1]]
+    samples = [primary, partner, mix_pair(primary, partner, 0.6)]
+    captions = ["primary", "partner: nothing to find", "mix, λ = 0.6: weights 0.6"]
+    figure = plot_samples(samples, captions, columns=3)
+    figure.savefig(FOLDER / "background.png", metadata={"Software": None}, facecolor="white", dpi=90)
+
+
 if __name__ == "__main__":
     mpl.use("agg")
     FOLDER.mkdir(exist_ok=True)
     layers()
     walk()
     two_rules()
+    rare_classes()
+    background()

@@ -24,6 +24,7 @@ def run(*arguments):
         ("kernel", "Kernel", 16),
         ("resizing", "Resizing", 15),
         ("writing", "Writing", 4),
+        ("laws", "Laws", 4),
     ],
 )
 def test_a_table_is_printed(name, title, rows):

@@ -73,13 +73,16 @@ def modules() -> list[Path]:
 
 def test_public_exports_are_pinned():
     assert sorted(alb_mixup.__all__) == [
+        "Background",
         "CachedDataset",
+        "ClassWeights",
         "CocoDataset",
         "DiskCache",
         "MixUp",
         "MosaicDataset",
         "PseudoLabelDataset",
         "RecentSamples",
+        "RepeatFactor",
         "VocDataset",
         "YoloDataset",
         "__version__",

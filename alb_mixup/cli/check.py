@@ -4,17 +4,18 @@ import argparse
 import json
 import os
 
-from alb_mixup.cli.parser import SOURCE, add_reading
+from alb_mixup.cli.parser import SOURCE, add_partners, add_reading
 from alb_mixup.cli.source import open_source
 from alb_mixup.generation.verify import verify
-from alb_mixup.view.report import as_json, report
-from alb_mixup.view.survey import survey
+from alb_mixup.view.report import as_json, partners_as_json, partners_report, report
+from alb_mixup.view.survey import shares_of_draws, survey
 
 EXAMPLES = """\
 examples:
   alb-mixup check datasets/dogs
   alb-mixup check VOC2012 --split train --keep-difficult
   alb-mixup check annotations/train.json --images photos --pixels
+  alb-mixup check datasets/dogs --partners repeat-factor:0.01
   alb-mixup check datasets/dogs --json | jq .invalid
 
 keys of --json (new ones may come, none will go or change):
@@ -33,6 +34,8 @@ keys of --json (new ones may come, none will go or change):
   pixels_decoded              true with --pixels
   invalid                     list of {"file", "object", "reason"}; object is a position in the file, or null
   unreadable                  list of {"file", "reason"}: images
+  partners                    with --partners: {"law", "classes", "without_boxes"}; each class, and the images without
+                              boxes, with their share of draws as {"before", "after"}; else null
   not_as_generated            of a set that `generate` wrote: list of what is not as it was written
 """
 
@@ -44,6 +47,7 @@ def add(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--pixels", action="store_true", help="decode every image, rather than its header and its end alone"
     )
+    add_partners(command)
     command.add_argument("--json", action="store_true", help="print the report as JSON, whose keys are below")
 
 
@@ -52,13 +56,20 @@ def run(arguments: argparse.Namespace) -> tuple[str, int]:
 
     Returns:
         The report, and 0 where SRC is clean, else 1.
+
+    Raises:
+        AlbMixUpError: An option breaks its constraint, or SRC cannot be opened.
     """
-    found = survey(open_source(arguments), pixels=arguments.pixels, progress=not arguments.quiet)
+    dataset, law = open_source(arguments), arguments.partners
+    drawn = None if law is None else shares_of_draws(law, dataset)
+    found = survey(dataset, pixels=arguments.pixels, progress=not arguments.quiet)
     damaged = verify(arguments.src) if os.path.isdir(arguments.src) else []
     is_clean = found.is_clean and not damaged
     if arguments.json:
-        text = json.dumps(as_json(found) | {"clean": is_clean, "not_as_generated": damaged}, indent=2)
+        partners = None if drawn is None else {"law": law.to_spec(), **partners_as_json(drawn)}
+        of_all = {"clean": is_clean, "partners": partners, "not_as_generated": damaged}
+        text = json.dumps(as_json(found) | of_all, indent=2)
     else:
         lines = [f"not as `generate` wrote it: {len(damaged):,}", *map("  {}".format, damaged)] if damaged else []
-        text = "\n".join([report(found), *lines])
+        text = "\n".join([report(found), *lines, *([] if drawn is None else ["", partners_report(drawn)])])
     return text, 0 if is_clean else 1

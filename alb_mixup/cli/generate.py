@@ -17,6 +17,7 @@ EXAMPLES = """\
 examples:
   alb-mixup generate datasets/dogs mixed --multiplier 3 --workers 4
   alb-mixup generate datasets/dogs mixed --format yolo --drop-weights --min-weight 0.3 --val datasets/dogs/val
+  alb-mixup generate datasets/dogs mixed --partners class:poodle=4,pug=2
   alb-mixup generate datasets/dogs s3://bucket/mixed --engine ray --workers 64 --address auto
 
 After a stop of any kind, the same command goes on from what is done.
@@ -100,6 +101,7 @@ def run(arguments: argparse.Namespace) -> tuple[str, int]:
         ratio_range=ratio_range,
         fit_mode=arguments.fit_mode,
         min_weight=arguments.min_weight,
+        partner_weights=arguments.partners,
         image_format=arguments.image_format,
         quality=arguments.quality,
         drop_weights=arguments.drop_weights,

@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterable
 from typing import Any, NoReturn, get_args
 
 from alb_mixup.cli.terminal import complain, say
+from alb_mixup.datasets import Background, ClassWeights, RepeatFactor
 from alb_mixup.datasets.annotations.validate import OnInvalid
+from alb_mixup.datasets.partner_weights import Law
 from alb_mixup.errors import ArgumentError
 from alb_mixup.generation.plan import CHOICES, ON_UNREADABLE
 
@@ -21,6 +23,7 @@ exit codes:
   130  interrupted by Ctrl-C
   141  nobody reads the output any more, as in `| head`
 """
+_KINDS = ("repeat-factor", "class", "background")
 SOURCE = "dataset: a COCO JSON file, a YOLO data.yaml, or a folder in one of these layouts or Pascal VOC's"
 
 
@@ -105,6 +108,7 @@ def add_mixing(command: argparse.ArgumentParser) -> None:
     mixing.add_argument(
         "--ratio-range", type=real(0, 1), nargs=2, metavar=("LOW", "HIGH"), help="uniform ratio in it, instead of Beta"
     )
+    add_partners(mixing)
     mixing.add_argument("--fit-mode", default="contain", choices=CHOICES["fit_mode"], help="default: contain")
     mixing.add_argument(
         "--seed", type=whole(0, 2**63), default=0, metavar="S", help="another seed, other pairs (default: 0)"
@@ -115,6 +119,45 @@ def add_mixing(command: argparse.ArgumentParser) -> None:
         default="stop",
         help="what to do where an image cannot be read: stop, or skip it and say how many (default: stop)",
     )
+
+
+def add_partners(options: argparse._ActionsContainer) -> None:
+    """Add the option that says how often each image is drawn as a partner."""
+    options.add_argument(
+        "--partners",
+        type=_law,
+        metavar="LAW",
+        help="how often each image is drawn as a partner: repeat-factor:THRESHOLD (rare classes more often, such as "
+        "0.001), class:NAME=WEIGHT[,NAME=WEIGHT] (others 1), or background:SHARE (of draws, for images without boxes); "
+        "default: all alike",
+    )
+
+
+def _law(text: str) -> Law:
+    """Read a law of partner weights."""
+    kind, _, value = text.partition(":")
+    try:
+        if kind == "repeat-factor":
+            return RepeatFactor(_number(value))
+        if kind == "background":
+            return Background(_number(value))
+        if kind == "class":
+            pairs = [pair.rpartition("=") for pair in value.split(",")]
+            if not all(name.strip() for name, _, _ in pairs):
+                raise ValueError("each class is given as NAME=WEIGHT")
+            return ClassWeights({name.strip(): _number(weight) for name, _, weight in pairs})
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"must be a law whose numbers fit, got {text!r}: {error}") from error
+    raise argparse.ArgumentTypeError(
+        f"must be repeat-factor:THRESHOLD, class:NAME=WEIGHT or background:SHARE, got {text!r}{_closest(kind, _KINDS)}"
+    )
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a number") from None
 
 
 def whole(low: int, high: int | None = None) -> Callable[[str], int]:

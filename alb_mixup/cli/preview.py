@@ -17,6 +17,7 @@ from alb_mixup._support.text import counted
 from alb_mixup.cli.parser import SOURCE, add_mixing, add_reading, whole
 from alb_mixup.cli.source import open_source, tell_of_invalid
 from alb_mixup.datasets import DetectionDataset, sample_dataset
+from alb_mixup.datasets.partner_weights import weights_to_draw_by
 from alb_mixup.errors import ArgumentError, DatasetError, ImageReadError
 from alb_mixup.view.explorer import mix_pair
 from alb_mixup.view.pages import MixTriple, plot_mixes
@@ -29,6 +30,7 @@ EXAMPLES = """\
 examples:
   alb-mixup preview                             the images inside the package
   alb-mixup preview datasets/dogs --split train -n 9 -o dogs.png
+  alb-mixup preview datasets/dogs --partners background:0.5
   alb-mixup preview datasets/dogs --ratio-range 0.45 0.55 --fit-mode cover
 """
 
@@ -70,9 +72,8 @@ def run(arguments: argparse.Namespace) -> tuple[str, int]:
     _check_output(arguments.output)
     dataset = _open(arguments)
     tell_of_invalid(dataset, arguments)
-    dataset = dataset.annotated()
     source = "the images inside the package" if arguments.src is None else arguments.src
-    if not len(dataset):
+    if not dataset.image_classes().has_boxes.any():
         raise DatasetError(f"SRC must have images with boxes, got none in {source}: there is nothing to mix")
     how = f"λ ~ Beta({arguments.alpha:g}, {arguments.alpha:g})"
     if ratio_range is not None:
@@ -95,8 +96,10 @@ def run(arguments: argparse.Namespace) -> tuple[str, int]:
 class _Mixes:
     """Mixes of a dataset with itself: each image is primary once before any is twice, and never its own partner.
 
+    Primaries are the images with boxes, and so are partners, where no law says how often each image is drawn.
+
     Args:
-        dataset: What is mixed; not empty.
+        dataset: What is mixed; some of its images have boxes.
         arguments: The command's.
         ratio_range: Bounds of λ, or None for Beta.
 
@@ -109,12 +112,16 @@ class _Mixes:
     ) -> None:
         self._dataset, self._arguments, self._ratio_range = dataset, arguments, ratio_range
         self._generator = np.random.default_rng(arguments.seed)
+        has_boxes = dataset.image_classes().has_boxes
+        self._primaries = np.flatnonzero(has_boxes)
+        law = arguments.partners
+        self._weights = has_boxes.astype(np.float64) if law is None else weights_to_draw_by(law, dataset)
         self.unreadable: dict[int, ImageReadError] = {}
 
     def __iter__(self) -> Iterator[MixTriple]:
         made = 0
         while made < self._arguments.n:
-            for index in self._generator.permutation(len(self._dataset)).tolist():
+            for index in self._generator.permutation(self._primaries).tolist():
                 primary = self._read(index)
                 if primary is not None and made < self._arguments.n:
                     made += 1
@@ -132,12 +139,14 @@ class _Mixes:
 
     def _partner(self, index: int, primary: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         """Draw another image that can be read; the primary itself where there is no other."""
-        count = len(self._dataset)
-        while len(self.unreadable) < count - 1:
-            other = (index + 1 + int(self._generator.integers(count - 1))) % count
+        weights = self._weights.copy()
+        weights[[index, *self.unreadable]] = 0
+        while weights.any():
+            other = int(self._generator.choice(len(weights), p=weights / weights.sum()))
             sample = self._read(other)
             if sample is not None:
                 return other, sample
+            weights[other] = 0
         return index, primary
 
     def _read(self, index: int) -> dict[str, Any] | None:

@@ -3,7 +3,14 @@
 import re
 
 # Arguments that the shell calls something else than `--their-name`.
-_OTHERS = {"path": "SRC", "root": "SRC", "dataset": "SRC", "destination": "DST", "output_format": "--format"}
+_OTHERS = {
+    "path": "SRC",
+    "root": "SRC",
+    "dataset": "SRC",
+    "destination": "DST",
+    "output_format": "--format",
+    "partner_weights": "--partners",
+}
 _OPTIONS = (
     "split", "layout", "images", "annotations", "classes", "on_invalid", "keep_difficult", "alpha", "ratio_range",
     "min_weight", "fit_mode", "seed", "multiplier", "workers", "image_format", "quality", "drop_weights", "val",

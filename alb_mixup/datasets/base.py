@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from alb_mixup.datasets.annotations.image_classes import ImageClasses
 from alb_mixup.datasets.annotations.packed import PackedAnnotations, PackedStrings
 from alb_mixup.datasets.annotations.shared import SharedArrays
 from alb_mixup.datasets.annotations.validate import InvalidLog
@@ -193,6 +194,11 @@ class DetectionDataset(Sequence[dict[str, Any]]):
     def _stated_size(self, index: int) -> tuple[int, int] | None:
         height, width = self._annotations.sizes[self._image_number(index)]
         return (int(height), int(width)) if height else None
+
+    def image_classes(self) -> ImageClasses:
+        """Tell the classes of each image's boxes without reading an image: what laws of `partner_weights` ask for."""
+        packed = self._annotations
+        return ImageClasses(self.classes, packed.offsets, packed.class_ids).at(self._images)
 
     def annotated(self: _Dataset) -> _Dataset:
         """Return the part of the dataset whose images have boxes: the same class, sharing the same arrays."""

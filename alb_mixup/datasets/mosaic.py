@@ -2,6 +2,7 @@
 
 import operator
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -10,7 +11,8 @@ import numpy as np
 from alb_mixup import _backend
 from alb_mixup._support import checks
 from alb_mixup._support.checks import channels, check_finite, checked_pixels
-from alb_mixup.datasets.protocols import Sample, classes_of, format_of, read, spec_of
+from alb_mixup.datasets.annotations.image_classes import ImageClasses
+from alb_mixup.datasets.protocols import Sample, classes_of, format_of, image_classes_of, read, spec_of
 from alb_mixup.errors import ArgumentError, SampleError
 from alb_mixup.functional import Array
 from alb_mixup.functional.boxes import BBOX_FORMATS, from_xyxy, to_xyxy
@@ -154,6 +156,14 @@ class MosaicDataset(Sequence[dict[str, Any]]):
             ) from error
         image = made["image"].reshape(*self.size, *parts[0]["image"].shape[2:])
         return Sample({"image": image, **self._rows(np.asarray(made["bboxes"]), parts)}, self.bbox_format)
+
+    def image_classes(self) -> ImageClasses:
+        """Tell the classes of sample i for mosaic i: those of its other cells are drawn when it is made.
+
+        Raises:
+            ArgumentError: `dataset` cannot tell.
+        """
+        return replace(image_classes_of(self.dataset), complete=self.grid == (1, 1))
 
     def to_spec(self) -> dict[str, Any] | None:
         """A description in plain JSON types, from which `from_spec` builds the same; None where `dataset` has none."""

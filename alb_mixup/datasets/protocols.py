@@ -6,9 +6,10 @@ one gets more from this package. No class has to derive from them.
 
 import sys
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeGuard
 
+from alb_mixup.datasets.annotations.image_classes import ImageClasses
 from alb_mixup.errors import ArgumentError
 from alb_mixup.functional.fit import Fit
 
@@ -97,6 +98,14 @@ class Described(Samples, Protocol):
         ...
 
 
+class Labelled(Samples, Protocol):
+    """Samples whose classes can be told without reading an image, for laws of `partner_weights`."""
+
+    def image_classes(self) -> ImageClasses:
+        """Tell the classes of each sample's boxes, in the samples' order."""
+        ...
+
+
 def is_sequence(value: Any) -> TypeGuard[Samples]:
     """Tell whether a value can be asked for its length and its items by position; a str or a dict is not meant."""
     return not isinstance(value, str | bytes | Mapping) and hasattr(value, "__len__") and hasattr(value, "__getitem__")
@@ -153,6 +162,26 @@ def origins(samples: Any, index: int) -> list[tuple[Any, int]]:
     return found
 
 
+def index_in(samples: Any, known: Sequence[tuple[Any, int]]) -> int | None:
+    """Tell where a sample lies in a dataset, a cache or PyTorch's `ConcatDataset`; None where it is not known to.
+
+    Args:
+        samples: Where it is looked for.
+        known: What `origins` says of it.
+    """
+    inside = layers(samples)
+    for dataset, position in known:
+        if any(dataset is layer for layer in inside):
+            return position
+    begin = 0
+    for part in _wrapped_by_torch(inside[-1]) if hasattr(inside[-1], "datasets") else ():
+        found = index_in(part, known)
+        if found is not None:
+            return begin + found
+        begin += len(part)
+    return None
+
+
 def spec_of(samples: Any) -> dict[str, Any] | None:
     """Return the description of samples in plain JSON types; None where there is none."""
     return samples.to_spec() if hasattr(samples, "to_spec") else None
@@ -185,6 +214,47 @@ def classes_of(samples: Any) -> Sequence[str] | None:
         return said  # type: ignore[no-any-return]
     classes = [classes_of(part) for part in _wrapped(samples)]
     return classes[0] if classes and all(names == classes[0] for names in classes) else None
+
+
+def image_classes_of(samples: Any) -> ImageClasses:
+    """Tell the classes of each sample's boxes without reading an image, also from inside caches and PyTorch's wrappers.
+
+    Args:
+        samples: `Labelled` samples, a list of dicts with `labels`, or what caches or wraps such.
+
+    Raises:
+        ArgumentError: They cannot tell.
+    """
+    inner = layers(samples)[-1]
+    if hasattr(inner, "image_classes"):
+        return inner.image_classes()  # type: ignore[no-any-return]
+    if isinstance(inner, list | tuple):
+        return ImageClasses.of_labels(_labels_in_memory(inner))
+    parts = [image_classes_of(part) for part in _wrapped_by_torch(inner)]
+    if not parts:
+        raise ArgumentError(
+            f"dataset must tell the classes of its images without reading them, got {type(inner).__name__}: give it a "
+            "method image_classes (see alb_mixup.datasets.protocols.Labelled), or give partner_weights as numbers"
+        )
+    return parts[0].at(inner.indices) if hasattr(inner, "indices") else ImageClasses.joined(parts)
+
+
+def _labels_in_memory(samples: Sequence[Any]) -> Iterator[list[Any]]:
+    """Yield the labels of samples that are held as dicts.
+
+    Raises:
+        ArgumentError: One is not a dict, or has no labels.
+    """
+    for index, sample in enumerate(samples):
+        labels = sample.get("labels") if isinstance(sample, Mapping) else None
+        labels = getattr(labels, "tolist", lambda labels=labels: labels)()  # an array's, a tensor's
+        if not isinstance(labels, list | tuple) or not all(isinstance(label, Hashable) for label in labels):
+            raise ArgumentError(
+                f"dataset[{index}] must be a dict with the class of each box under 'labels', got "
+                f"{sorted(map(str, sample)) if isinstance(sample, Mapping) else type(sample).__name__}: add them, an "
+                "empty list where there are no boxes, or give partner_weights as numbers"
+            )
+        yield list(labels)
 
 
 def _wrapped(samples: Any) -> list[Any]:

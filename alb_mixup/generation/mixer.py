@@ -12,6 +12,7 @@ import numpy as np
 from alb_mixup import _backend
 from alb_mixup._support.files import check_of_file
 from alb_mixup.datasets import DetectionDataset
+from alb_mixup.datasets.annotations.image_classes import ImageClasses
 from alb_mixup.errors import AlbMixUpError, ImageReadError, UnreadableImageWarning
 from alb_mixup.functional.fit import Fit
 from alb_mixup.generation.destination import Destination
@@ -56,6 +57,7 @@ class Mixer:
             fit_mode=plan.fit_mode,
             min_weight=plan.min_weight,
             index_fields=["keypoint_boxes", NUMBERS],
+            partner_weights=plan.partner_weights,
             max_redraws=_REDRAWS if plan.on_unreadable == "skip" else 0,
             p=1.0,
         )
@@ -143,6 +145,10 @@ class _Watched(Sequence[dict[str, Any]]):
     def __getitem__(self, index: int) -> dict[str, Any]:  # type: ignore[override]
         self.asked.append(index)
         return numbered(self._dataset[index])
+
+    def image_classes(self) -> ImageClasses:
+        """As the dataset's own."""
+        return self._dataset.image_classes()
 
     def fitted(self, index: int, fit: Fit) -> tuple[dict[str, Any], tuple[int, int]]:
         """As the dataset's own."""

@@ -3,7 +3,7 @@
 import inspect
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
@@ -14,7 +14,9 @@ from alb_mixup import _backend
 from alb_mixup._support import checks
 from alb_mixup._version import __version__
 from alb_mixup.datasets import DetectionDataset
+from alb_mixup.datasets.partner_weights import Law, as_law, weights_to_draw_by
 from alb_mixup.errors import ArgumentError
+from alb_mixup.functional import Array
 from alb_mixup.functional.geometry import FIT_MODES
 from alb_mixup.generation.layouts import LAYOUTS, Layout
 
@@ -48,6 +50,7 @@ class Plan:
         ratio_range: As for `MixUp`.
         min_weight: As for `MixUp`: boxes of a smaller weight are not written.
         val: Of "yolo": a folder of validation images, or a file that lists them, which the data.yaml names.
+        partner_weights: As for `MixUp`.
         on_unreadable: "stop" raises where an image cannot be read. "skip" mixes the others alone: an
             `UnreadableImageWarning` says how many mixes are left out, `skipped.csv` which.
 
@@ -67,6 +70,7 @@ class Plan:
     ratio_range: tuple[float, float] | None = None
     min_weight: float = 0.0
     val: str | os.PathLike[str] | None = None
+    partner_weights: Law | Sequence[float] | Array | None = None
     on_unreadable: str = "stop"
 
     def __post_init__(self) -> None:
@@ -97,6 +101,13 @@ class Plan:
                 raise ArgumentError(f"{name} must be {low} to {high}, got {value}: give a number in that range")
         if self.val is not None:
             object.__setattr__(self, "val", os.path.abspath(self.val))
+        law = as_law(self.partner_weights)
+        object.__setattr__(self, "partner_weights", law)
+        if law is not None and np.count_nonzero(weights_to_draw_by(law, self.dataset)) < min(2, len(self.dataset)):
+            raise ArgumentError(
+                f"partner_weights must leave each image another to be mixed with, got one that is not 0 of {law!r}: "
+                "give more images a weight"
+            )
         self.layout()
 
     def __len__(self) -> int:
@@ -128,10 +139,12 @@ class Plan:
         apart = {"dataset", "on_unreadable"}
         settings = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in apart}
         described = {"dataset": self.dataset.fingerprint(), **settings, **VERSIONS}
+        law = as_law(self.partner_weights)
         bounds = checks.ratio_range(self.ratio_range)
         return described | {
             "alpha": list(checks.beta_parameters(self.alpha)),
             "ratio_range": None if bounds is None else list(bounds),
+            "partner_weights": None if law is None else law.to_spec(),
         }
 
     def text(self) -> bytes:

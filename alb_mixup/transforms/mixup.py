@@ -10,6 +10,7 @@ import numpy as np
 
 from alb_mixup import _backend
 from alb_mixup._support import checks
+from alb_mixup.datasets.partner_weights import Law, as_law
 from alb_mixup.errors import AlbMixUpWarning, ArgumentError, SampleError
 from alb_mixup.functional import Array
 from alb_mixup.functional.blend import blend_placed
@@ -34,6 +35,7 @@ _INTERPOLATIONS = (
 _SETTINGS = (
     "alpha", "ratio_range", "fit_mode", "fill", "fill_mask", "interpolation", "mask_interpolation", "weight_field",
     "weighting", "min_weight", "index_fields", "metadata_key", "index_key", "max_redraws", "size_hint",
+    "partner_weights",
 )  # fmt: skip
 
 
@@ -71,10 +73,10 @@ class MixUp(_backend.MixTransform):
 
     Args:
         reference: Where partners come from: any sequence (`__len__`, `__getitem__`) of dicts shaped like the pipeline's
-            own input, drawn uniformly, or a dataset of this package. It is kept as it is, never copied or written to.
-            Its attribute `bbox_format`, its own or that of the dataset that it wraps, says the format of its boxes;
-            else they are in the pipeline's. A weight field that a sample lacks is 1.0. Also accepted: the dict that
-            `A.to_dict` wrote. None: the samples come with each call, as a list under `metadata_key`.
+            own input, or a dataset of this package, drawn as `partner_weights` says. It is kept as it is, never copied
+            or written to. Its attribute `bbox_format`, its own or that of the dataset that it wraps, says the format of
+            its boxes; else they are in the pipeline's. A weight field that a sample lacks is 1.0. Also accepted: the
+            dict that `A.to_dict` wrote. None: the samples come with each call, as a list under `metadata_key`.
         alpha: λ ~ Beta(alpha, alpha); a pair (a, b): Beta(a, b). Positive and finite.
         ratio_range: (low, high) within [0, 1]: λ uniform in it, instead of Beta; (0.5, 0.5) fixes it.
         fit_mode: How a partner of another size meets the primary, whose size the output keeps: "contain" letterboxes
@@ -107,6 +109,9 @@ class MixUp(_backend.MixTransform):
         index_key: Key under which a call may say the primary's own index in the reference, or a list of pairs, datasets
             that the primary is of and its index in each: then another sample is drawn. MixUp cannot know by itself
             that the primary is one of its samples; `TransformedDataset` tells it.
+        partner_weights: How often each sample of `reference` is drawn: a law that follows from its annotations
+            (`RepeatFactor`, `ClassWeights`, `Background`), or one number for each sample, finite, not negative, not
+            all 0, in any unit. None: all alike. Where the primary's own index is known, the others keep their odds.
         p: Probability of applying the transform.
 
     Targets:
@@ -167,6 +172,7 @@ class MixUp(_backend.MixTransform):
         size_hint: bool = True,
         index_fields: Sequence[str] = ("keypoint_boxes",),
         index_key: str = "mixup_index",
+        partner_weights: Law | Sequence[float] | Array | Mapping[str, Any] | None = None,
         p: float = 0.5,
     ) -> None:
         super().__init__(p=checks.number("p", p, "a probability in [0, 1]", low=0.0, high=1.0))
@@ -190,8 +196,15 @@ class MixUp(_backend.MixTransform):
         self.index_key = checks.field_name("index_key", index_key)
         self.max_redraws = checks.whole_number("max_redraws", max_redraws)
         self.size_hint = checks.flag("size_hint", size_hint)
+        self.partner_weights = as_law(partner_weights)
         self._held = Reference(
-            reference, reference_transform, self.metadata_key, self.index_key, self.max_redraws, self.size_hint
+            reference,
+            reference_transform,
+            self.metadata_key,
+            self.index_key,
+            self.max_redraws,
+            self.size_hint,
+            self.partner_weights,
         )
         self.reference, self.reference_transform = self._held.samples, self._held.transform
         self._row_targets: dict[str, RowTarget] = {}
@@ -431,7 +444,7 @@ class MixUp(_backend.MixTransform):
     # Serialization
 
     def get_transform_init_args(self) -> dict[str, Any]:
-        """Return the constructor's arguments, JSON-safe; an in-memory reference as its stand-in."""
+        """Return the constructor's arguments, JSON-safe but for laws, and an in-memory reference as its stand-in."""
         settings: dict[str, Any] = {name: _plain(getattr(self, name)) for name in _SETTINGS}
         reference, transform = self._held.described()
         return settings | {"reference": reference, "reference_transform": transform}
@@ -443,9 +456,11 @@ class MixUp(_backend.MixTransform):
             SerializationError: The reference is in memory.
         """
         described: dict[str, Any] = super().to_dict_private()
-        if isinstance(described["reference"], InMemory) and not _backend.only_printing():
+        if _backend.only_printing():
+            return described
+        if isinstance(described["reference"], InMemory):
             refuse_serialization(self.reference)
-        return described
+        return described | self._described_weights()
 
     def get_dict_with_id(self) -> dict[str, Any]:
         """Return the same for a replay record, which stays in this process and may hold any reference."""
@@ -453,8 +468,12 @@ class MixUp(_backend.MixTransform):
             "__class_fullname__": self.get_class_fullname(),
             **self.get_base_init_args(),
             **self.get_transform_init_args(),
+            **self._described_weights(),
             "id": id(self),
         }
+
+    def _described_weights(self) -> dict[str, Any]:
+        return {"partner_weights": None if self.partner_weights is None else self.partner_weights.to_spec()}
 
 
 def _in_container_of(values: Any, parts: list[Array]) -> Any:

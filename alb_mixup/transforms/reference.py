@@ -10,9 +10,11 @@ import numpy as np
 
 from alb_mixup import _backend
 from alb_mixup.datasets import RecentSamples, from_spec
-from alb_mixup.datasets.protocols import Sample, Samples, can_fit, format_of, is_sequence, layers, like, read, spec_of
+from alb_mixup.datasets.partner_weights import PartnerWeights
+from alb_mixup.datasets.protocols import Sample, Samples, can_fit, format_of, index_in, is_sequence, like, read, spec_of
 from alb_mixup.errors import ArgumentError, SampleError, SerializationError, UnreadableImageWarning
 from alb_mixup.functional.fit import Fit
+from alb_mixup.transforms.draws import WeightedDraws
 from alb_mixup.transforms.partner import Partner
 from alb_mixup.transforms.primary import ROW_TARGETS, Primary
 
@@ -40,6 +42,7 @@ class Reference:
         index_key: Key of the primary's own index among the samples.
         max_redraws: How many other samples to draw where one cannot be read.
         size_hint: Tell samples that can be read no larger than needed how large that is.
+        law: How often each sample is drawn; None: all alike.
 
     Attributes:
         samples: The sequence, or None.
@@ -50,11 +53,18 @@ class Reference:
 
     Raises:
         ArgumentError: `samples` is not a sequence, is empty, or names an unknown `bbox_format`; `transform` is not a
-            pipeline, or reads boxes in another format than they have.
+            pipeline, or reads boxes in another format than they have; `law` does not fit `samples`.
     """
 
     def __init__(
-        self, samples: Any, transform: Any, metadata_key: str, index_key: str, max_redraws: int, size_hint: bool
+        self,
+        samples: Any,
+        transform: Any,
+        metadata_key: str,
+        index_key: str,
+        max_redraws: int,
+        size_hint: bool,
+        law: PartnerWeights | None,
     ) -> None:
         self.samples = _resolve(samples)
         self.bbox_format = format_of(self.samples)
@@ -63,6 +73,7 @@ class Reference:
             self.bbox_format = _backend.bbox_format(self.transform.processors["bboxes"])
         self._metadata_key, self._index_key = metadata_key, index_key
         self._max_redraws = max_redraws
+        self._draws = None if law is None else WeightedDraws.by(law, self.samples)
         self.fits = size_hint and self.transform is None and can_fit(self.samples)
         self._warned: set[str] = set()
 
@@ -101,8 +112,12 @@ class Reference:
         others = len(samples) - (own is not None)
         for redraws_left in range(self._max_redraws, -1, -1):
             # `random`, not `integers`, which takes several times as long (benchmarks/RESULTS.md, "Inside Compose")
-            index = int(generator.random() * others)
-            index += own is not None and index >= own
+            share = generator.random()
+            if self._draws is None:
+                index = int(share * others)
+                index += own is not None and index >= own
+            else:
+                index = self._draws.position(share, len(samples), own)
             try:
                 return index, Drawn(*read(samples, index, fit, seed))
             except OSError as error:
@@ -148,8 +163,7 @@ class Reference:
         if own is None or self.keeps_recent:
             return None
         if isinstance(own, list):  # of every dataset that the primary is known to be of, and its position there
-            known = [position for dataset, position in own if any(dataset is layer for layer in layers(self.samples))]
-            return known[0] if known and count > 1 else None
+            return index_in(self.samples, own) if count > 1 else None
         if isinstance(own, bool) or not isinstance(own, int | np.integer) or not 0 <= own < count:
             raise SampleError(
                 f"{self._index_key} must be the primary's index in {self.name}, 0 to {count - 1}, got {own!r}: leave "

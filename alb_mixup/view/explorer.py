@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from alb_mixup.datasets.partner_weights import Law, as_law, weights_to_draw_by
 from alb_mixup.datasets.protocols import Sample, format_of, like
 from alb_mixup.errors import AlbMixUpError, ArgumentError, InstallationError
+from alb_mixup.functional import Array
 from alb_mixup.functional.geometry import FIT_MODES
 from alb_mixup.transforms.mixup import MixUp
 from alb_mixup.transforms.pipeline import detection_pipeline
@@ -36,23 +38,27 @@ _FIELDS = ("labels", "mixup_weight", "of_partner")
 _KEYS = ("image", "bboxes", *_FIELDS)
 
 
-def explore(dataset: Sequence[Mapping[str, Any]]) -> Explorer:
+def explore(
+    dataset: Sequence[Mapping[str, Any]], *, partner_weights: Law | Sequence[float] | Array | None = None
+) -> Explorer:
     """Show MixUp under sliders, in a notebook: as the last line of a cell, `alb_mixup.explore(dataset)`.
 
     λ, α, the fit mode, the primary and its partner can be moved, and the mix and its weights are drawn anew. "Draw λ"
-    draws λ ~ Beta(α, α) as `MixUp(alpha=α)` does. Where nothing runs (a page made of the notebook, GitHub's viewer), a
-    strip of mixes from λ = 1 to λ = 0 stands in its place.
+    draws λ ~ Beta(α, α) as `MixUp(alpha=α)` does, "Draw partner" a partner as `MixUp` does with these weights. Where
+    nothing runs (a page made of the notebook, GitHub's viewer), a strip of mixes from λ = 1 to λ = 0 stands in its
+    place.
 
     Args:
         dataset: A dataset of this package, or any sequence of dicts with `image`, `bboxes`, `labels` and, if it has
             them, `mixup_weight`. Its attribute `bbox_format`, if it has one, says the format of its boxes;
             else they are "pascal_voc". Samples are read when they are chosen.
+        partner_weights: As for `MixUp`.
 
     Returns:
         What the notebook shows. The partner is another sample than the primary, where there is another.
 
     Raises:
-        ArgumentError: `dataset` holds nothing.
+        ArgumentError: `dataset` holds nothing, or `partner_weights` do not fit it.
         SampleError: The first samples cannot be mixed or drawn.
         InstallationError: `ipywidgets` or `matplotlib` is missing.
 
@@ -60,7 +66,7 @@ def explore(dataset: Sequence[Mapping[str, Any]]) -> Explorer:
         >>> import alb_mixup
         >>> alb_mixup.explore(alb_mixup.sample_dataset())  # doctest: +SKIP
     """
-    return Explorer(dataset)
+    return Explorer(dataset, partner_weights)
 
 
 def mix_pair(
@@ -131,10 +137,14 @@ class Explorer:
         picture: The widget of the picture; its `value` is a JPEG.
     """
 
-    def __init__(self, dataset: Sequence[Mapping[str, Any]]) -> None:
+    def __init__(
+        self, dataset: Sequence[Mapping[str, Any]], partner_weights: Law | Sequence[float] | Array | None = None
+    ) -> None:
         widgets = _require_ipywidgets()
         if len(dataset) == 0:
             raise ArgumentError("dataset must hold at least one sample, got an empty one: there is nothing to mix")
+        law = as_law(partner_weights)
+        self._weights = np.ones(len(dataset)) if law is None else weights_to_draw_by(law, dataset)
         self._bbox_format = format_of(dataset)
         self._read = lru_cache(maxsize=2)(lambda index: dataset[index])
         last = len(dataset) - 1
@@ -147,9 +157,11 @@ class Explorer:
         self._message = widgets.Label()
         draw = widgets.Button(description="Draw λ", tooltip="draw λ from Beta(α, α)")
         draw.on_click(lambda _: self._draw_ratio())
+        draw_partner = widgets.Button(description="Draw partner", tooltip="draw another sample as MixUp draws it")
+        draw_partner.on_click(lambda _: self._draw_partner())
         chosen = [self.ratio, self.alpha, self.fit_mode, self.primary, self.partner]
-        rows = [widgets.HBox([self.ratio, self.alpha, draw]), widgets.HBox([self.primary, self.partner, self.fit_mode])]
-        self._shown = widgets.VBox([*rows, self.picture, self._message])
+        rows = [[self.ratio, self.alpha, draw, self.fit_mode], [self.primary, self.partner, draw_partner]]
+        self._shown = widgets.VBox([*map(widgets.HBox, rows), self.picture, self._message])
         self._redraw()
         self._strip = _jpeg(self._static_strip())
         for side, other in ((self.primary, self.partner), (self.partner, self.primary)):
@@ -159,6 +171,12 @@ class Explorer:
 
     def _draw_ratio(self) -> None:
         self.ratio.value = round(float(np.random.default_rng().beta(self.alpha.value, self.alpha.value)), 2)
+
+    def _draw_partner(self) -> None:
+        weights = self._weights.copy()
+        weights[self.primary.value] = 0
+        if weights.any():
+            self.partner.value = int(np.random.default_rng().choice(len(weights), p=weights / weights.sum()))
 
     def _keep_apart(self, change: Mapping[str, Any], other: Any) -> None:
         """Move the partner on where both sliders are at one sample: mixed with itself, it says nothing."""

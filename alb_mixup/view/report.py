@@ -10,7 +10,7 @@ import numpy as np
 
 from alb_mixup._support.text import counted, printable
 from alb_mixup.datasets import DetectionDataset
-from alb_mixup.view.survey import Survey
+from alb_mixup.view.survey import DrawShares, Survey
 from alb_mixup.view.survey import survey as look_at
 
 # Sides of a square of the box's area, in pixels; 32 and 96 part COCO's small, medium and large.
@@ -86,6 +86,25 @@ def as_json(survey: Survey) -> dict[str, Any]:
             {"file": record.file, "object": record.object_index, "reason": record.reason} for record in dataset.invalid
         ],
         "unreadable": [image._asdict() for image in survey.unreadable],
+    }
+
+
+def partners_report(drawn: DrawShares) -> str:
+    """Write what a law of partner weights does: the classes that some image holds, the most common first."""
+    held = sorted(
+        ((shares, printable(str(name))) for name, shares in drawn.classes.items() if any(shares)), reverse=True
+    )
+    rows = [*((name, shares) for shares, name in held), ("(no boxes)", drawn.without_boxes)]
+    width = max(len(name) for name, _ in rows)
+    lines = (f"  {name:<{width}} {shares.before:>8.2%} {shares.after:>8.2%}" for name, shares in rows)
+    return "\n".join(["partners: share of draws that bring each class, all images alike, and by the law", *lines])
+
+
+def partners_as_json(drawn: DrawShares) -> dict[str, Any]:
+    """Write the same in JSON types."""
+    return {
+        "classes": {name: shares._asdict() for name, shares in drawn.classes.items()},
+        "without_boxes": drawn.without_boxes._asdict(),
     }
 
 

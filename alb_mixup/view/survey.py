@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from alb_mixup._support.progress import progress_bar
 from alb_mixup.datasets import DetectionDataset
 from alb_mixup.datasets.images.verify import decode_fault, image_fault
+from alb_mixup.datasets.partner_weights import PartnerWeights, weights_to_draw_by
+from alb_mixup.datasets.protocols import Samples, image_classes_of
 from alb_mixup.errors import ImageReadError
 from alb_mixup.functional.boxes import to_xyxy
 
@@ -149,3 +151,44 @@ def _count(
         unreadable=unreadable,
         pixels_decoded=pixels,
     )
+
+
+class Shares(NamedTuple):
+    """How often draws bring something: shares of draws.
+
+    Attributes:
+        before: All samples being drawn alike.
+        after: Drawn by a law.
+    """
+
+    before: float
+    after: float
+
+
+class DrawShares(NamedTuple):
+    """What a law does.
+
+    Attributes:
+        classes: How often a draw brings an image that holds each class.
+        without_boxes: How often it brings one without boxes.
+    """
+
+    classes: dict[Any, Shares]
+    without_boxes: Shares
+
+
+def shares_of_draws(law: PartnerWeights, dataset: Samples) -> DrawShares:
+    """Tell what a law does to the classes.
+
+    Args:
+        law: The law.
+        dataset: What is drawn from.
+
+    Raises:
+        ArgumentError: The law does not fit the dataset.
+    """
+    weights, held = weights_to_draw_by(law, dataset), image_classes_of(dataset)
+    pairs = map(Shares, held.shares().tolist(), held.shares(weights).tolist())
+    empty = ~held.has_boxes
+    without = Shares(float(empty.mean()), float(weights[empty].sum() / weights.sum()))
+    return DrawShares(dict(zip(held.names, pairs, strict=True)), without)

@@ -1,6 +1,7 @@
 """`alb-mixup check` tells the truth: each fault is named, and what it calls clean, everything else can use."""
 
 import json
+import re
 import shutil
 import warnings
 
@@ -15,7 +16,7 @@ from tests.support import damage, layouts
 JSON_KEYS = {
     "path", "layout", "split", "splits", "clean", "images", "boxes", "images_without_boxes",
     "images_without_label_file", "label_files_without_image", "left_out", "classes", "weights", "box_sides",
-    "image_sizes", "pixels_decoded", "invalid", "unreadable", "not_as_generated",
+    "image_sizes", "pixels_decoded", "invalid", "unreadable", "partners", "not_as_generated",
 }  # fmt: skip
 
 
@@ -242,3 +243,53 @@ def all_can_be_read(dataset):
     except ImageReadError:
         return False
     return True
+
+
+def test_partners_says_what_a_law_does_to_the_classes(tmp_path, capsys):
+    root = layouts.write_coco(tmp_path / "set")
+    dataset = alb_mixup.open_dataset(root)
+    held = [set(dataset.annotations(index)["labels"]) for index in range(4)]
+    assert found_by(capsys, root)[1]["partners"] is None
+    _, found = found_by(capsys, root, "--partners", "class:cat=3,Ünïcode 猫=0.5")
+    weights = [max([{"cat": 3, "Ünïcode 猫": 0.5}.get(name, 1) for name in names], default=1) for names in held]
+    assert len(set(weights)) > 1
+    said = found["partners"]
+    assert said["law"] == {"law": "ClassWeights", "weights": {"cat": 3.0, "Ünïcode 猫": 0.5}, "default": 1.0}
+    for name in dataset.classes:
+        before, after = (
+            sum(name in names for names in held) / 4,
+            sum(w for w, names in zip(weights, held, strict=True) if name in names) / sum(weights),
+        )
+        assert said["classes"][name] == pytest.approx({"before": before, "after": after})
+    assert said["without_boxes"] == pytest.approx({"before": 0.25, "after": weights[held.index(set())] / sum(weights)})
+    code, text = check(capsys, root, "--partners", "background:0.6")
+    assert code == 0
+    assert text.splitlines()[-1].split() == ["(no", "boxes)", "25.00%", "60.00%"]
+
+
+@pytest.mark.parametrize(
+    ("law", "says"),
+    [
+        (
+            "background:2",
+            "--partners must be a law whose numbers fit, got 'background:2': share must be a share of draws",
+        ),
+        ("background", "--partners must be a law whose numbers fit, got 'background': '' is not a number"),
+        (
+            "class:cat",
+            "--partners must be a law whose numbers fit, got 'class:cat': each class is given as NAME=WEIGHT",
+        ),
+        ("klass:cat=2", "--partners must be repeat-factor:THRESHOLD, .* got 'klass:cat=2': did you mean class"),
+        ("class:cta=2", "--partners must name classes of the dataset, got 'cta': did you mean 'cat'"),
+    ],
+)
+@pytest.mark.parametrize("command", ["check", "preview", "generate"])
+def test_laws_that_do_not_fit_are_refused_before_anything_is_done(command, law, says, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    root = layouts.write_coco(tmp_path / "set")
+    more = ["made"] if command == "generate" else []
+    assert main([command, str(root), *more, "--partners", law]) == 2
+    captured = capsys.readouterr()
+    assert re.search(says, captured.err)
+    assert captured.out == ""
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["set"]

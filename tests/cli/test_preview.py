@@ -36,6 +36,17 @@ def test_no_image_is_mixed_with_itself_and_each_is_primary_once_before_any_is_tw
     assert {mix.partner_name for mix in drawn} == {"0", "1", "3"}
 
 
+def test_partners_follow_a_law_and_may_be_background(tmp_path, drawn):
+    root = layouts.write_coco(tmp_path / "set")  # image 2 has no boxes
+    assert page(tmp_path, root, "-n", "6", "--partners", "background:1") == 0
+    assert {mix.partner_name for mix in drawn} == {"2"}
+    assert {mix.primary_name for mix in drawn} == {"0", "1", "3"}
+    assert page(tmp_path, root, "-n", "40", "--partners", "background:0.5") == 0
+    assert {mix.partner_name for mix in drawn} == {"0", "1", "2", "3"}
+    assert 10 < sum(mix.partner_name == "2" for mix in drawn) < 30
+    assert all(mix.primary_name != mix.partner_name for mix in drawn)
+
+
 def test_a_set_of_one_image_is_mixed_with_itself(tmp_path, drawn):
     root = layouts.write_coco(tmp_path / "set")
     damage.emptied(root / "images" / "0.png", None)

@@ -2,6 +2,7 @@
 
 import copy
 import csv
+import json
 import warnings
 
 import numpy as np
@@ -9,7 +10,9 @@ import pytest
 import yaml
 
 import alb_mixup
+from alb_mixup import Background, ClassWeights
 from alb_mixup.errors import ArgumentError, HardLabelsWarning, ImageReadError, OutputError, UnreadableImageWarning
+from alb_mixup.generation.destination import PLAN
 from alb_mixup.generation.plan import Plan
 from alb_mixup.generation.run import generate
 from tests.support import layouts, tree
@@ -46,6 +49,34 @@ def test_no_image_is_mixed_with_itself_where_there_is_another(workers, source, t
     assert alone["primary"] == alone["partner"]
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_partner_weights_reach_every_mix_and_are_part_of_the_plan(workers, source, tmp_path):
+    settings = {"multiplier": 30, "workers": workers, "progress": False}
+    root = generate(source, tmp_path / "m", partner_weights=Background(0.5), **settings)
+    partners = [row["partner"] for row in table(root / "manifest.csv") if row["primary"] != "2.png"]
+    assert len(partners) == 90
+    assert 30 < partners.count("2.png") < 60  # 45, and four times its deviation of 4.7
+    made = tree(root)
+    assert tree(generate(source, root, partner_weights=Background(0.5), **settings)) == made
+    for other in (None, Background(0.4), [1, 1, 1, 1]):
+        with pytest.raises(OutputError, match=r"partner_weights=\{'law': 'Background', 'share': 0.5\} \(now "):
+            generate(source, root, partner_weights=other, **settings)
+    numbers = generate(source, tmp_path / "n", partner_weights=np.array([0, 1, 0, 2]), **settings)
+    assert {row["partner"] for row in table(numbers / "manifest.csv")} == {"1.png", "3.png"}
+    assert json.loads((numbers / PLAN).read_bytes())["partner_weights"] == [0, 1, 0, 2]
+    assert tree(generate(source, numbers, partner_weights=[0.0, 1.0, 0.0, 2.0], **settings)) == tree(numbers)
+
+
+def test_a_set_from_before_there_were_laws_goes_on(source, tmp_path):
+    root = generate(source, tmp_path / "m", progress=False)
+    plan = json.loads((root / PLAN).read_bytes())
+    assert plan.pop("partner_weights") is None
+    (root / PLAN).write_text(json.dumps(plan))
+    with pytest.raises(OutputError, match=r"seed=0 \(now 1\)"):
+        generate(source, root, seed=1, progress=False)
+    assert generate(source, root, progress=False) == root
+
+
 def one_image(source):
     single = copy.copy(source)
     single._images = source._images[:1]
@@ -68,6 +99,9 @@ def test_val_stands_in_the_data_yaml(source, tmp_path, monkeypatch):
         ({"val": "."}, "val must come with output_format='yolo'"),
         ({"min_weight": 1.5}, "min_weight must be"),
         ({"ratio_range": (0.6, 0.4)}, "ratio_range must be"),
+        ({"partner_weights": [1.0]}, "partner_weights must have one number for each of 4 samples, got 1"),
+        ({"partner_weights": ClassWeights({"cta": 2})}, "partner_weights must name classes of the dataset"),
+        ({"partner_weights": [0, 0, 1, 0]}, "partner_weights must leave each image another to be mixed with"),
         ({"on_unreadable": "perhaps"}, "on_unreadable must be one of stop, skip"),
     ],
 )

@@ -22,7 +22,7 @@ from tests.support.samples import pipeline, sample
 
 torch = pytest.importorskip("torch")
 
-from torch.utils.data import DataLoader, Dataset, Subset, get_worker_info  # noqa: E402
+from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset, get_worker_info  # noqa: E402
 
 from alb_mixup.integrations.torch import (  # noqa: E402
     MixUpSchedule,
@@ -442,6 +442,17 @@ def test_another_sample_than_the_primary_is_mixed_with_it(cached):
             assert "mixup_index" not in made
     alone = TransformedDataset(samples[:1], pipeline(MixUp(samples[:1], p=1.0)))
     assert len(alone[0]["labels"]) == 2
+
+
+@pytest.mark.parametrize("weights", [None, [1.0, 2.0, 1.0, 3.0]])
+def test_the_primary_is_known_inside_of_a_concatenation_too(weights):
+    ours, more = ([sample(index, labels=(f"{index}",)) for index in numbers] for numbers in (range(2), range(2, 4)))
+    reference = ConcatDataset([more, ConcatDataset([CachedDataset(ours, 10**6)])])
+    data = TransformedDataset(ours, pipeline(MixUp(reference, partner_weights=weights, p=1.0)))
+    for index in range(2):
+        partners = {data[index]["labels"][-1] for _ in range(60)}
+        assert partners == {"0", "1", "2", "3"} - {f"{index}"}
+    assert TransformedDataset([sample(9)], data.pipeline)[0]  # of none of them
 
 
 class Coco(list):

@@ -55,6 +55,30 @@ def test_the_picture_is_of_the_mix_at_this_ratio(ratio, grey):
     np.testing.assert_allclose(middle, grey, atol=2)
 
 
+def button(shown, description):
+    [found] = [
+        widget
+        for row in shown._shown.children
+        for widget in getattr(row, "children", ())
+        if widget.description == description
+    ]
+    return found
+
+
+def test_partners_are_drawn_as_their_weights_say_and_never_the_primary():
+    small = [sample(number, height=30, width=40) for number in range(4)]
+    shown = alb_mixup.explore(small, partner_weights=[1, 0, 1, 0])
+    seen = set()
+    for primary in (1, 2):
+        shown.primary.value = primary
+        for _ in range(12):
+            button(shown, "Draw partner").click()
+            seen.add((primary, shown.partner.value))
+    assert seen == {(1, 0), (1, 2), (2, 0)}
+    with pytest.raises(ArgumentError, match="partner_weights must have one number for each of 4 samples"):
+        alb_mixup.explore(small, partner_weights=[1, 2])
+
+
 def test_fit_modes_are_off_where_both_have_one_size(photos):
     shown = alb_mixup.explore(photos)
     assert shown.fit_mode.disabled
@@ -66,9 +90,7 @@ def test_draw_moves_the_ratio_within_beta(photos):
     shown = alb_mixup.explore(photos)
     shown.alpha.value = 64.0
     shown.ratio.value = 0.0
-    buttons = [child for row in shown._shown.children[:2] for child in row.children if hasattr(child, "click")]
-    assert len(buttons) == 1
-    buttons[0].click()
+    button(shown, "Draw λ").click()
     assert 0.1 < shown.ratio.value < 0.9  # 9 standard deviations of Beta(64, 64) about one half
 
 

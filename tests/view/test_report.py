@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 import alb_mixup
+from alb_mixup import ClassWeights
 from alb_mixup.cli import main
 from alb_mixup.view.report import report
+from alb_mixup.view.survey import shares_of_draws
 
 
 def coco_file(folder, *annotations):
@@ -85,3 +87,11 @@ def test_check_names_every_invalid_annotation_and_exits_1(tmp_path, capsys):
 def test_check_of_nothing_is_an_error(tmp_path, capsys):
     assert main(["check", str(tmp_path)]) == 2
     assert capsys.readouterr().err.startswith("alb-mixup: SRC must be a dataset")
+
+
+def test_shares_of_draws_are_those_counted_by_hand():
+    held = [["cat"], ["cat", "dog", "cat"], [], ["dog"], ["emu"], ["cat", "emu"]]
+    shares = shares_of_draws(ClassWeights({"emu": 4.0}), [{"labels": names} for names in held])
+    # of 6 images, and of weights 1, 1, 1, 1, 4, 4
+    assert shares.classes == {"cat": (3 / 6, 6 / 12), "dog": (2 / 6, 2 / 12), "emu": (2 / 6, 8 / 12)}
+    assert shares.without_boxes == (1 / 6, 1 / 12)
