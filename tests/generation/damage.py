@@ -13,7 +13,7 @@ from alb_mixup.errors import CacheError, OutputError, StaleCacheWarning
 from alb_mixup.generation import run
 from alb_mixup.generation.run import generate
 from alb_mixup.generation.verify import verify
-from tests.support import layouts
+from tests.support import layouts, tree
 from tests.support.samples import same
 
 _WORDS = (
@@ -30,10 +30,6 @@ _WORDS = (
     b"10000000000000000000",
     b"../..",
 )
-
-
-def tree(root):
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
 def mutated(content, chance):

@@ -18,8 +18,8 @@ from alb_mixup.generation.destination import Folder
 from alb_mixup.generation.journal import decode_output
 from alb_mixup.generation.run import generate
 from alb_mixup.generation.verify import fault_of
-from tests.generation.test_run import alive, children_of, tree
-from tests.support import ROOT, layouts
+from tests.generation.test_run import alive, children_of
+from tests.support import ROOT, layouts, tree
 
 SIGNALS, WORKERS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT), (2, 1, 3)
 MULTIPLIER = 60  # of 4 small images

@@ -15,13 +15,9 @@ from alb_mixup.generation.mixer import Writer
 from alb_mixup.generation.plan import Plan
 from alb_mixup.generation.run import carry_out, generate
 from alb_mixup.generation.verify import fault_of
-from tests.support import layouts
+from tests.support import layouts, tree
 from tests.support.power import WAYS, Disk
 from tests.support.samples import same
-
-
-def tree(root):
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
 def cut_everywhere(base, start, check, before=None, ways=WAYS, seeds=1, every=1):

@@ -10,8 +10,7 @@ from alb_mixup.errors import OutputError
 from alb_mixup.generation.destination import Folder
 from alb_mixup.generation.run import generate
 from alb_mixup.generation.verify import verify
-from tests.generation.test_run import tree
-from tests.support import layouts
+from tests.support import layouts, tree
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="links need rights there")
 SETTINGS = {"output_format": "yolo", "progress": False}

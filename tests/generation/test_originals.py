@@ -14,9 +14,9 @@ import alb_mixup
 from alb_mixup import MixUp, generate
 from alb_mixup.cli import main
 from alb_mixup.errors import ArgumentError
-from tests.generation.test_run import in_pixels, tree
+from tests.generation.test_run import in_pixels
 from tests.oracle import disagreements
-from tests.support import layouts
+from tests.support import layouts, tree
 from tests.support.voc_files import add, picture
 
 FORMATS = ("coco", "yolo", "voc")

@@ -26,9 +26,9 @@ from alb_mixup import (
 )
 from alb_mixup.cli import main
 from alb_mixup.errors import ArgumentError, HardLabelsWarning, OutputError, SampleError, UnreadableImageWarning
-from tests.generation.test_run import in_pixels, killed_after, manifest, tree
+from tests.generation.test_run import in_pixels, killed_after, manifest
 from tests.oracle import disagreements, mix
-from tests.support import layouts
+from tests.support import layouts, tree
 
 WEIGHTED = ["labels", "mixup_weight"]
 

@@ -15,11 +15,7 @@ from alb_mixup.errors import ArgumentError, HardLabelsWarning, ImageReadError, O
 from alb_mixup.generation.destination import PLAN
 from alb_mixup.generation.plan import Plan
 from alb_mixup.generation.run import generate
-from tests.support import layouts
-
-
-def tree(root):
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+from tests.support import layouts, tree
 
 
 def table(path):

@@ -21,7 +21,7 @@ from alb_mixup.generation import run
 from alb_mixup.generation.destination import Folder
 from alb_mixup.generation.run import generate
 from tests.oracle import disagreements, mix
-from tests.support import layouts
+from tests.support import layouts, tree
 
 FORMATS = ("coco", "yolo", "voc")
 
@@ -29,11 +29,6 @@ FORMATS = ("coco", "yolo", "voc")
 @pytest.fixture
 def dataset():
     return alb_mixup.sample_dataset()
-
-
-def tree(root):
-    """All files of a folder and their bytes, our own folder included."""
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
 def manifest(root):

@@ -8,8 +8,8 @@ import pytest
 import alb_mixup
 from alb_mixup.generation.mixer import Mixer
 from alb_mixup.generation.run import generate
-from tests.generation.test_run import manifest, tree
-from tests.support import layouts
+from tests.generation.test_run import manifest
+from tests.support import layouts, tree
 from tests.support.voc_files import picture
 
 SETTINGS = {"multiplier": 3, "progress": False}

@@ -10,8 +10,7 @@ from alb_mixup.generation import run
 from alb_mixup.generation.journal import decode, encode
 from alb_mixup.generation.run import generate
 from alb_mixup.generation.verify import verify
-from tests.generation.test_run import tree
-from tests.support import layouts
+from tests.support import layouts, tree
 
 SETTINGS = {"output_format": "yolo", "multiplier": 2, "progress": False}
 

@@ -21,8 +21,8 @@ from alb_mixup.generation.mixer import Writer
 from alb_mixup.generation.plan import Plan
 from alb_mixup.generation.run import carry_out
 from tests.generation.test_pipeline import everything
-from tests.generation.test_run import alive, tree
-from tests.support import layouts
+from tests.generation.test_run import alive
+from tests.support import layouts, tree
 
 ray = pytest.importorskip("ray")
 pytest.importorskip("ray.data")

@@ -12,7 +12,7 @@ import pytest
 import alb_mixup
 from alb_mixup.errors import OutputError
 from alb_mixup.generation.journal import Journal
-from tests.generation.test_run import tree
+from tests.support import tree
 
 ray = pytest.importorskip("ray")
 pytest.importorskip("ray.data")
@@ -140,7 +140,7 @@ def test_a_node_that_is_lost_midway_costs_nothing(cluster, bucket, dataset, tmp_
     try:
         generate(dataset, f"{bucket}/mixed", workers=NODES, address=cluster.address, **settings)
     finally:
-        loser.join()
+        loser.join(timeout=60)
         cluster.add_node(num_cpus=1, object_store_memory=100 * 2**20)
     assert lost[0] < len(dataset) * MULTIPLIER
     assert sorted(added) == list(range(len(dataset) * MULTIPLIER))

@@ -23,7 +23,7 @@ from alb_mixup.integrations import transformers as integration  # noqa: E402
 from alb_mixup.integrations.torch import MixUpSchedule, TransformedDataset, TransformersCollate  # noqa: E402
 from alb_mixup.integrations.transformers import ScheduleCallback, weight_loss  # noqa: E402
 from tests.integrations.detectors import models  # noqa: E402
-from tests.integrations.detectors.table import mixed_samples  # noqa: E402
+from tests.integrations.detectors.table import masks_of, mixed_samples  # noqa: E402
 
 CLASSES = ["Platelets", "RBC", "WBC"]
 SIDE = 160
@@ -156,9 +156,40 @@ def test_processor_takes_float_images_as_shares():
 def test_processor_refuses():
     with pytest.raises(ArgumentError, match="processor must be an image processor"):
         TransformersCollate(CLASSES, processor="facebook/detr-resnet-50")
-    sample = mixed_samples()[0]
-    with pytest.raises(SampleError, match="masks must be left out"):
-        TransformersCollate(CLASSES, processor=PROCESSORS[0])([sample | {"masks": [sample["image"][..., 0]] * 6}])
+    sample, other = mixed_samples()[:2]
+    masked = sample | {"masks": [sample["image"][..., 0]] * 6}
+    with pytest.raises(SampleError, match="masks must be left out of samples for RTDetrImageProcessor"):
+        TransformersCollate(CLASSES, processor=PROCESSORS[0])([masked])
+    with pytest.raises(SampleError, match="masks must be in all samples of a batch or in none"):
+        TransformersCollate(CLASSES, processor=PROCESSORS[1])([masked, other])
+
+
+WITH_MASKS = [*PROCESSORS[1:], transformers.RfDetrImageProcessor(size={"height": 96, "width": 96})]
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools' own
+@pytest.mark.parametrize("processor", WITH_MASKS, ids=lambda processor: type(processor).__name__)
+def test_masks_go_through_a_processor_with_their_boxes(processor):
+    samples = mixed_samples(sizes=[(100, 150), (80, 80), (120, 60)])
+    for sample in samples:
+        shape = sample["image"].shape[:2]
+        sample["masks"] = list(masks_of(torch.tensor(sample["bboxes"]).reshape(-1, 4), shape).numpy())
+        if len(sample["masks"]):
+            sample["masks"][0][:2, :2] = 255  # a run of ones comes first
+    samples[2]["bboxes"][1][2] = samples[2]["bboxes"][1][0]  # nothing is left of it: the processor drops it
+    labels = TransformersCollate(CLASSES, processor=processor)(samples)["labels"]
+    assert [len(target["masks"]) for target in labels] == [len(target["boxes"]) for target in labels] == [6, 0, 5]
+    for target in labels:
+        height, width = target["masks"].shape[1:]
+        for number, (mask, (x, y, w, h)) in enumerate(zip(target["masks"], target["boxes"].tolist(), strict=True)):
+            assert mask[0, 0] == (number == 0)
+            mask = mask.clone()  # noqa: PLW2901
+            mask[:4, :4] = 0
+            rows, columns = mask.nonzero(as_tuple=True)
+            if min(w * width, h * height) > 6 and x - w / 2 > 0.06 and y - h / 2 > 0.06:
+                found = [columns.min() / width, rows.min() / height]
+                found += [(columns.max() + 1) / width, (rows.max() + 1) / height]
+                assert found == pytest.approx([x - w / 2, y - h / 2, x + w / 2, y + h / 2], abs=0.03)
 
 
 # --- Trainer ------------------------------------------------------------------------------------------------------

@@ -128,7 +128,8 @@ class TransformersCollate(_Collate):
 
     **With a processor**, the model's own image processor resizes, normalizes and pads, and this is what it returns;
     a box that it drops takes its weight along. The pipeline then leaves all of that alone. Float images are taken to be
-    in [0, 1].
+    in [0, 1]. The processors of DETR, Conditional and Deformable DETR and RF-DETR take masks too, by pycocotools, and
+    return them as bool (N, H, W); RT-DETR's returns none, and is refused then.
 
     **Without**, images of different sizes are padded with zeros at the right and bottom to the largest H and W;
     `pixel_mask` int64 (B, H, W), 1 on the image, comes with them, and boxes are in shares of the padded size. uint8
@@ -145,7 +146,7 @@ class TransformersCollate(_Collate):
     Raises:
         ArgumentError: An argument breaks its constraint.
         SampleError: On a call, a label is unknown, or labels, weights or masks are not one for each box; or there are
-            masks, and a processor, which would not take them.
+            masks in some samples alone, or with a processor that returns none.
 
     Examples:
         >>> from transformers import RTDetrImageProcessor
@@ -196,26 +197,47 @@ class TransformersCollate(_Collate):
 
     def _processed(self, samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Let the processor do its work on boxes whose class is their number, by which it gives them back."""
-        if any(sample.get("masks") is not None for sample in samples):
-            raise SampleError(
-                "masks must be left out of samples that a processor takes, got some: pop them behind the pipeline, or "
-                "collate without processor=, after A.Resize and A.Normalize of your own"
-            )
+        with_masks = {sample.get("masks") is not None for sample in samples}
+        if len(with_masks) > 1:
+            raise SampleError("masks must be in all samples of a batch or in none, got both: give each its own")
         images, annotations, rows = [self._pixels(sample) for sample in samples], [], []
         for position, (image, sample) in enumerate(zip(images, samples, strict=True)):
-            xyxy, class_labels, weights = self._rows(sample, tuple(image.shape[-2:]))
-            coco = from_xyxy(xyxy, "coco", (1, 1)).tolist()
+            height, width = image.shape[-2:]
+            xyxy, class_labels, weights = self._rows(sample, (height, width))
+            boxes = from_xyxy(xyxy, "coco", (1, 1)).tolist()
+            segmentations: list[dict[str, Any]] = [{}] * len(boxes)
+            if True in with_masks:  # one more, without a pixel: processors fail where they keep no mask at all
+                masks = F.pad(self._masks(sample, len(boxes), (height, width))["masks"], (0, 0, 0, 0, 0, 1))
+                segmentations = [{"segmentation": _run_lengths(mask.numpy() != 0)} for mask in masks]
+                boxes.append([0.0, 0.0, width, height])
             numbered = [
-                {"category_id": number, "bbox": box, "area": box[2] * box[3], "iscrowd": 0}
-                for number, box in enumerate(coco)
+                {"category_id": number, "bbox": box, "area": box[2] * box[3], "iscrowd": 0} | segmentation
+                for number, (box, segmentation) in enumerate(zip(boxes, segmentations, strict=True))
             ]
             annotations.append({"image_id": int(sample.get("image_id", position)), "annotations": numbered})
             rows.append((class_labels, weights))
-        scaled = {} if all(image.dtype == torch.uint8 for image in images) else {"do_rescale": False}
-        given = {"images": images, "annotations": annotations, "input_data_format": "channels_first"} | scaled
+        given: dict[str, Any] = {"images": images, "annotations": annotations, "input_data_format": "channels_first"}
+        given |= {} if all(image.dtype == torch.uint8 for image in images) else {"do_rescale": False}
+        given |= {"return_segmentation_masks": True} if True in with_masks else {}
         batch = dict(self._processor(**given, return_tensors="pt"))
         batch["labels"] = [dict(labels) for labels in batch["labels"]]
         for labels, (class_labels, weights) in zip(batch["labels"], rows, strict=True):
+            if True in with_masks and "masks" not in labels:
+                raise SampleError(
+                    f"masks must be left out of samples for {type(self._processor).__name__}, which returns none, got "
+                    "some: pop them behind the pipeline, or collate without processor=, after A.Resize and "
+                    "A.Normalize of your own"
+                )
+            kept = labels["class_labels"] < len(class_labels)
+            per_box = [key for key in ("class_labels", "boxes", "area", "iscrowd", "masks") if key in labels]
+            labels.update({key: labels[key][kept] for key in per_box})
             numbers = labels["class_labels"]
             labels["class_labels"], labels["weights"] = class_labels[numbers], weights[numbers]
         return batch
+
+
+def _run_lengths(mask: Any) -> dict[str, Any]:
+    """Return a mask, bool (H, W), as COCO's run lengths: column by column, of zeros and ones in turn."""
+    columns = mask.T.ravel()
+    starts = np.flatnonzero(np.diff(columns, prepend=False))
+    return {"counts": np.diff(starts, prepend=0, append=columns.size).tolist(), "size": list(mask.shape)}

@@ -172,6 +172,7 @@ def everything(tmp_path):
     }
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such pipes")
 @pytest.mark.parametrize(
     ("name", "says"),
     [
