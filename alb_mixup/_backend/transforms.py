@@ -14,7 +14,7 @@ import numpy as np
 from albumentations.core.type_definitions import Targets
 
 from alb_mixup._backend.installation import IS_X
-from alb_mixup._backend.streams import Place, bare_forks, distributed_rank, set_streams
+from alb_mixup._backend.streams import Place, bare_forks, distributed_rank, group_rank, launched_rank, set_streams
 
 if IS_X:
     from albumentations.core.invocation import get_current_invocation
@@ -30,7 +30,11 @@ class _RecordTransform(A.DualTransform):  # type: ignore[misc, unused-ignore]
         target for target in Targets if target.name in {"IMAGE", "IMAGES", "MASK", "MASKS", "BBOXES", "KEYPOINTS"}
     )
     _supported_bbox_types = frozenset({"hbb", "obb"})
-    _carried_rank: int | None = None  # of the process that a pickled transform comes from
+
+    def __init__(self, p: float) -> None:
+        # looked up here and where a pickle arrives, for in each call it would take longer than the decision to apply
+        self._launched_rank = launched_rank(None)
+        super().__init__(p=p)
 
     def draw(self, data: Mapping[str, Any], generator: np.random.Generator) -> tuple[dict[str, Any], Any]:
         """Draw the record of one application, JSON-safe; and what `mix` then need not read again."""
@@ -41,7 +45,7 @@ class _RecordTransform(A.DualTransform):  # type: ignore[misc, unused-ignore]
         raise NotImplementedError
 
     def running_processors(self) -> Mapping[str, Any]:
-        """Return the processors of the pipeline that is running, by kind; nothing where there is none."""
+        """Return the processors of the pipeline that is running, by kind; nothing where a transform runs alone."""
         raise NotImplementedError
 
     def sample_keys(self) -> list[str]:
@@ -65,7 +69,12 @@ class _RecordTransform(A.DualTransform):  # type: ignore[misc, unused-ignore]
     def __getstate__(self) -> dict[str, Any]:
         """Take the rank along: a spawned worker does not know it."""
         state = super().__getstate__() if IS_X else self.__dict__  # BasicTransform of 2.0.8 has none
-        return {**state, "_carried_rank": distributed_rank(self._carried_rank)}
+        return {**state, "_launched_rank": distributed_rank(self._launched_rank)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Look for a rank here; where none is known, that of the sender serves."""
+        state["_launched_rank"] = launched_rank(state["_launched_rank"])
+        super().__setstate__(state) if IS_X else self.__dict__.update(state)
 
 
 if IS_X:
@@ -79,7 +88,7 @@ if IS_X:
             # X knows workers, but neither ranks that are seeded alike nor bare forks. A call with a seed of its own
             # is the same everywhere.
             if getattr(get_current_invocation(), "seed", None) is None:
-                rank = distributed_rank(self._carried_rank)
+                rank = group_rank(self._launched_rank)
                 words = [*bare_forks(), *([] if rank is None else [rank])]
                 if words:
                     generator = np.random.default_rng([int(generator.integers(2**63)), *words])
@@ -121,8 +130,19 @@ else:
                 self.set_random_seed(self.seed)
 
         def running_processors(self) -> Mapping[str, Any]:
-            """Return the running pipeline's processors; `self.processors` are those of the pipeline built last."""
-            return processors_on_the_stack()
+            """Return the processors of the pipeline that is running; nothing where a transform was called alone.
+
+            2.0.8 tells a transform the processors of the pipeline that was built last, which need not be the one that
+            runs. The one that runs is on the stack, a few calls up: it is the nearest that is in no other.
+            """
+            frame: FrameType | None = sys._getframe(1)
+            while frame is not None:
+                if frame.f_code is _COMPOSE_CALL:
+                    pipeline = frame.f_locals["self"]
+                    if pipeline.main_compose:
+                        return pipeline.processors  # type: ignore[no-any-return]
+                frame = frame.f_back
+            return {}
 
         def set_random_seed(self, seed: int | None) -> None:
             """Seed with the rank as well: two MixUps in one pipeline must not draw the same partner."""
@@ -134,11 +154,11 @@ else:
         def set_random_state(self, random_generator: np.random.Generator, py_random: random.Random) -> None:
             """Remember the place too: generators that arrive in another one are copies of its siblings'."""
             super().set_random_state(random_generator, py_random)
-            self._place = Place.here(self._carried_rank)
+            self._place = Place.here(self._launched_rank)
 
         def should_apply(self, force_apply: bool = False) -> bool:
             """Decide from a stream that no sibling worker and no other rank has."""
-            rank = distributed_rank(self._carried_rank)
+            rank = group_rank(self._launched_rank)
             if os.getpid() != self._place.process_id or rank != self._place.rank:  # spelled out: every call asks
                 here = Place(os.getpid(), rank)
                 words = here.words_after(self._place)
@@ -163,22 +183,7 @@ else:
             return self.rank
 
     _pipeline_rank = _PipelineRank()
-
-
-def processors_on_the_stack() -> Mapping[str, Any]:
-    """Return the processors of the pipeline of 2.0.8 that is running; nothing where a transform was called alone.
-
-    2.0.8 tells a transform the processors of the pipeline that was built last, which need not be the one that runs.
-    The one that runs is on the stack, a few calls up: it is the nearest that is in no other.
-    """
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        if frame.f_code is A.Compose.__call__.__code__:
-            pipeline = frame.f_locals["self"]
-            if pipeline.main_compose:
-                return pipeline.processors  # type: ignore[no-any-return]
-        frame = frame.f_back
-    return {}
+    _COMPOSE_CALL = A.Compose.__call__.__code__
 
 
 def only_printing() -> bool:

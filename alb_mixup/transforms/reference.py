@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Mapping, Sequence
 from copy import copy
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 from warnings import warn
 
 import numpy as np
@@ -18,17 +18,9 @@ from alb_mixup.transforms.draws import WeightedDraws
 from alb_mixup.transforms.partner import Partner
 from alb_mixup.transforms.primary import ROW_TARGETS, Primary
 
-
-class Drawn(NamedTuple):
-    """A sample that was read, on its way from `draw` to `mix`.
-
-    Attributes:
-        sample: As the reference returned it.
-        hw: (height, width) of its whole image, where `sample["image"]` may have fewer pixels; None: it is whole.
-    """
-
-    sample: Any
-    hw: tuple[int, int] | None
+Read = tuple[Any, tuple[int, int] | None]
+"""A sample as the reference returned it; and (height, width) of its whole image, where `sample["image"]` may have fewer
+pixels; None: it is whole."""
 
 
 class Reference:
@@ -89,7 +81,7 @@ class Reference:
 
     def draw(
         self, primary: Primary, fit: Fit | None, seed: int, generator: np.random.Generator
-    ) -> tuple[int | None, Drawn | None]:
+    ) -> tuple[int | None, Read | None]:
         """Draw the index of a sample that can be read, and read it.
 
         Args:
@@ -119,19 +111,19 @@ class Reference:
             else:
                 index = self._draws.position(share, len(samples), own)
             try:
-                return index, Drawn(*read(samples, index, fit, seed))
+                return index, read(samples, index, fit, seed)
             except OSError as error:
                 if not redraws_left:
                     raise
                 self._warn_once(f"MixUp draws another sample, this one cannot be read: {error}")
         raise AssertionError  # the last try returns or raises
 
-    def partner(self, record: Mapping[str, Any], drawn: Drawn) -> Partner:
+    def partner(self, record: Mapping[str, Any], read: Read) -> Partner:
         """Return a record's sample, which was just drawn or read again, as the partner that it is."""
-        sample, where = drawn.sample, f"{self.name}[{record['reference_index']}]"
+        (sample, hw), where = read, f"{self.name}[{record['reference_index']}]"
         if self.transform is not None and isinstance(sample, Mapping):
             sample = self._transformed(sample, where, record["seed"])
-        return Partner(sample, where, drawn.hw, format_of(sample) if isinstance(sample, Sample) else self.bbox_format)
+        return Partner(sample, where, hw, format_of(sample) if isinstance(sample, Sample) else self.bbox_format)
 
     def keep(self, sample: Mapping[str, Any]) -> None:
         """Keep a primary as a partner for later calls."""
@@ -171,7 +163,7 @@ class Reference:
             )
         return int(own) if count > 1 else None
 
-    def read_again(self, primary: Primary, fit: Fit | None, record: Mapping[str, Any]) -> Drawn:
+    def read_again(self, primary: Primary, fit: Fit | None, record: Mapping[str, Any]) -> Read:
         """Read the sample of a replayed record.
 
         Args:
@@ -194,7 +186,7 @@ class Reference:
                 f"the replayed reference_index must be below {len(samples)}, got {index}: it was recorded with other "
                 "samples; give those"
             )
-        return Drawn(*read(samples, index, fit, seed))
+        return read(samples, index, fit, seed)
 
     def _transformed(self, sample: Mapping[str, Any], where: str, seed: int) -> dict[str, Any]:
         """Run `reference_transform` on a copy of a sample's annotations: 2.0.8 may clip boxes in place."""
