@@ -135,7 +135,7 @@ else:
             2.0.8 tells a transform the processors of the pipeline that was built last, which need not be the one that
             runs. The one that runs is on the stack, a few calls up: it is the nearest that is in no other.
             """
-            frame: FrameType | None = sys._getframe(1)
+            frame: FrameType | None = sys._getframe(2)
             while frame is not None:
                 if frame.f_code is _COMPOSE_CALL:
                     pipeline = frame.f_locals["self"]
@@ -158,9 +158,8 @@ else:
 
         def should_apply(self, force_apply: bool = False) -> bool:
             """Decide from a stream that no sibling worker and no other rank has."""
-            rank = group_rank(self._launched_rank)
-            if os.getpid() != self._place.process_id or rank != self._place.rank:  # spelled out: every call asks
-                here = Place(os.getpid(), rank)
+            if (os.getpid(), group_rank(self._launched_rank)) != self._place:
+                here = Place.here(self._launched_rank)
                 words = here.words_after(self._place)
                 if words:
                     set_streams(self, [int(self.random_generator.integers(2**63)), *words])

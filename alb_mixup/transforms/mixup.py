@@ -337,6 +337,10 @@ class MixUp(_backend.MixTransform):
 
     def _mix_pixels(self, key: str, primary: Primary, mix: _Mix, numberings: Numberings | None) -> Any:
         kind, value, partner = primary.pixels[key], primary.data[key], mix.partner
+        if kind == "image":
+            image = partner.image(key, value)
+            self._check_fill("fill", self.fill, [image], [value])
+            return self.apply(value, partner=image, mix=mix)
         if kind == "masks" and not self._are_of_instances(key, primary):
             theirs = partner.frames(key, "mask", value, blendable=False)
             self._check_fill("fill_mask", self.fill_mask, theirs, value)
@@ -346,17 +350,13 @@ class MixUp(_backend.MixTransform):
             masks = partner.masks(key, value)
             self._check_fill("fill_mask", self.fill_mask, masks, value)
             return self.apply_to_masks(value, partner=masks, mix=mix, numberings=numberings)
-        if kind == "images":
-            frames = partner.frames(key, "image", value, blendable=True)
-            self._check_fill("fill", self.fill, frames, value)
-            return self.apply_to_images(value, partner=frames, mix=mix)
         if kind == "mask":
             mask = partner.mask(key, value)
             self._check_fill("fill_mask", self.fill_mask, [mask], [value])
             return self.apply_to_mask(value, partner=mask, mix=mix)
-        image = partner.image(key, value)
-        self._check_fill("fill", self.fill, [image], [value])
-        return self.apply(value, partner=image, mix=mix)
+        frames = partner.frames(key, "image", value, blendable=True)
+        self._check_fill("fill", self.fill, frames, value)
+        return self.apply_to_images(value, partner=frames, mix=mix)
 
     def _check_fill(self, name: str, fill: float | list[float], partner: Any, primary: Any) -> None:
         """Refuse a fill that pixels cannot hold; warn once of one for 0 to 255 in images of 0 to 1."""

@@ -39,6 +39,7 @@ class Reference:
     Attributes:
         samples: The sequence, or None.
         transform: The pipeline, or None.
+        keeps_recent: Whether they are primaries that came before.
         bbox_format: Format of the samples' boxes where they say so, all alike; None: each sample's own, else the
             pipeline's.
         fits: Whether samples can be read no larger than needed.
@@ -59,6 +60,7 @@ class Reference:
         law: PartnerWeights | None,
     ) -> None:
         self.samples = _resolve(samples)
+        self.keeps_recent = isinstance(self.samples, RecentSamples)
         self.bbox_format = format_of(self.samples)
         self.transform = _resolve_transform(transform, self.bbox_format)
         if self.bbox_format is None and self.transform is not None and "bboxes" in self.transform.processors:
@@ -73,11 +75,6 @@ class Reference:
     def name(self) -> str:
         """How messages call the samples."""
         return "reference" if self.samples is not None else self._metadata_key
-
-    @property
-    def keeps_recent(self) -> bool:
-        """Whether partners are primaries that came before."""
-        return isinstance(self.samples, RecentSamples)
 
     def draw(
         self, primary: Primary, fit: Fit | None, seed: int, generator: np.random.Generator
@@ -118,9 +115,9 @@ class Reference:
                 self._warn_once(f"MixUp draws another sample, this one cannot be read: {error}")
         raise AssertionError  # the last try returns or raises
 
-    def partner(self, record: Mapping[str, Any], read: Read) -> Partner:
+    def partner(self, record: Mapping[str, Any], found: Read) -> Partner:
         """Return a record's sample, which was just drawn or read again, as the partner that it is."""
-        (sample, hw), where = read, f"{self.name}[{record['reference_index']}]"
+        (sample, hw), where = found, f"{self.name}[{record['reference_index']}]"
         if self.transform is not None and isinstance(sample, Mapping):
             sample = self._transformed(sample, where, record["seed"])
         return Partner(sample, where, hw, format_of(sample) if isinstance(sample, Sample) else self.bbox_format)

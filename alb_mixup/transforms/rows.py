@@ -42,6 +42,7 @@ class RowTarget(NamedTuple):
         params: The pipeline's own `BboxParams` or `KeypointParams`: with another object, this belongs to another one.
         kind: "bboxes" or "keypoints".
         fields: The pipeline's label fields of this target.
+        bbox_format: The pipeline's format of boxes; None for keypoints.
         index_columns: Place, among the columns and from the last one, of each label field that is a position.
         oriented: Whether boxes have an angle.
         weight: Label field that is 1.0 where a sample lacks it.
@@ -52,6 +53,7 @@ class RowTarget(NamedTuple):
     params: Any
     kind: str
     fields: tuple[str, ...]
+    bbox_format: str | None
     index_columns: dict[str, int]
     oriented: bool = False
     weight: str | None = None
@@ -76,7 +78,6 @@ class RowTarget(NamedTuple):
                 labels are not what Albumentations returns as they were.
         """
         known = _backend.known_labels(processor, key)
-        _backend.keep_strings_whole(known)
         if self.weight is not None:
             _backend.check_weights(known.get(self.weight), self.weight)
         given = partner.get(key)
@@ -87,6 +88,7 @@ class RowTarget(NamedTuple):
                 f"{partner.where}[{key!r}] must be rows of numbers of one length, got {error}: give (N, columns)"
             ) from error
         if coordinates.size == 0:
+            _backend.keep_strings_whole(known)
             nothing = np.zeros((0, primary.shape[1]), np.float32)
             return Rows(self, primary, nothing, nothing, None)
         if coordinates.ndim != 2:
@@ -96,13 +98,13 @@ class RowTarget(NamedTuple):
         count, width = coordinates.shape
         columns = np.empty((width + len(self.fields), count), np.float32)
         for place, (column, field) in enumerate(zip(columns[width:], self.fields, strict=True), -len(self.fields)):
-            labels = self._labels(partner, field, count)
-            codes = _backend.known_codes(known.get(field), labels)
+            labels, known_field = self._labels(partner, field, count), known.get(field)
+            codes = _backend.known_codes(known_field, labels)
             if codes is None:
                 codes = self._codes(partner, key, field, labels, processor, data.get(field))
             column[:] = codes
-            if field != self.weight and len(primary):
-                _backend.check_exact(known.get(field), primary[:, place], labels, field)
+            if field != self.weight:
+                _backend.check_exact(known_field, primary, place, labels, field)
         rows, kept = self._placed(columns, coordinates, partner, key, processor)
         if len(primary) and rows.shape[1] != primary.shape[1]:
             raise SampleError(
@@ -135,7 +137,7 @@ class RowTarget(NamedTuple):
         bits: its checks cost more than the blend of a whole image (benchmarks/RESULTS.md, "Inside Compose").
         """
         count, width = coordinates.shape
-        box_format = None if self.kind == "keypoints" else partner.bbox_format or _backend.bbox_format(processor)
+        box_format = self.bbox_format and (partner.bbox_format or self.bbox_format)
         if box_format is not None and not self.oriented and width >= 4:
             corners = normalize_bboxes(coordinates, box_format, partner.hw, columns[:4])
             if are_plain(corners):
@@ -213,7 +215,7 @@ def row_target(
     _backend.refuse_ultralytics(fields)
     index_columns = {field: place for place, field in enumerate(fields, -len(fields)) if field in index_fields}
     if kind == "keypoints":
-        return RowTarget(processor.params, kind, fields, index_columns)
+        return RowTarget(processor.params, kind, fields, None, index_columns)
     if weight_field is not None and weight_field not in fields:
         raise SampleError(
             f"weight_field {weight_field!r} must be in BboxParams.label_fields, got {list(fields)}: give "
@@ -229,6 +231,7 @@ def row_target(
         params=processor.params,
         kind=kind,
         fields=fields,
+        bbox_format=_backend.bbox_format(processor),
         index_columns=index_columns,
         oriented=oriented,
         weight=weight_field,
