@@ -20,7 +20,9 @@ if IS_X:
     from albumentations.core.invocation import get_current_invocation
 
 
-_HANDED = "alb_mixup_drawn"  # key under which a call's data carries what was drawn from `draw` to `mix`
+_HANDED = "alb_mixup_drawn"
+"""Key under which a call's own data carries what was drawn from `draw` to `mix`: a record is kept, and holds no pixels.
+"""
 
 
 class _RecordTransform(A.DualTransform):  # type: ignore[misc, unused-ignore]
@@ -61,11 +63,6 @@ class _RecordTransform(A.DualTransform):  # type: ignore[misc, unused-ignore]
         drawn = data.pop(_HANDED, None)
         return self.mix(data, getattr(params, "params", params), drawn)
 
-    def _draw(self, data: Any, generator: np.random.Generator) -> dict[str, Any]:
-        """Draw; what was drawn goes with the call's own data, for the record is kept and must hold no pixels."""
-        record, data[_HANDED] = self.draw(data, generator)
-        return record
-
     def __getstate__(self) -> dict[str, Any]:
         """Take the rank along: a spawned worker does not know it."""
         state = super().__getstate__() if IS_X else self.__dict__  # BasicTransform of 2.0.8 has none
@@ -92,14 +89,18 @@ if IS_X:
                 words = [*bare_forks(), *([] if rank is None else [rank])]
                 if words:
                     generator = np.random.default_rng([int(generator.integers(2**63)), *words])
-            record = self._draw(data, generator)
+            record, data[_HANDED] = self.draw(data, generator)
             sampling.applied_overrides["ratio_range"] = [record["ratio"], record["ratio"]]
             return A.SampledParams(params=record)
 
         def running_processors(self) -> Mapping[str, Any]:
             """Return the running pipeline's processors."""
-            found = {kind: self.get_processor(kind) for kind in ("bboxes", "keypoints")}
-            return {kind: processor for kind, processor in found.items() if processor is not None}
+            found = {}
+            for kind in ("bboxes", "keypoints"):
+                processor = self.get_processor(kind)
+                if processor is not None:
+                    found[kind] = processor
+            return found
 
         def get_tensor_metadata_keys(self) -> frozenset[str]:
             """Have X give tensors under these keys as arrays.
@@ -168,7 +169,8 @@ else:
 
         def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
             """Draw from the transform's own generator."""
-            return self._draw(data, self.random_generator)
+            record, data[_HANDED] = self.draw(data, self.random_generator)
+            return record
 
     class _PipelineRank(threading.local):
         """Counts the transforms that are handed one and the same processors."""
