@@ -49,6 +49,13 @@ def test_a_pipeline_in_a_pipeline_is_not_the_one_that_runs():
     assert outer(**sample(0, ("cat",)))["labels"] == ["cat", "dog"]
 
 
+def test_a_pipeline_that_became_a_part_of_another_is_refused_alone():
+    inner = pipeline(MixUp([sample(1, ("dog",))], **HALF))
+    A.Compose([inner], bbox_params=A.BboxParams("coco", label_fields=list(LABEL_FIELDS)))
+    with pytest.raises(SampleError, match=r"must come through A\.Compose"):  # whose boxes are still in pixels
+        inner(**sample(0, ("cat",)) | {"bboxes": np.array([[1.0, 2, 11, 14]], np.float32)})
+
+
 def test_a_transform_called_without_its_pipeline_is_refused():
     mixer = mixing([sample(1)])
     mixer(**sample(0))
