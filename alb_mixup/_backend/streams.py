@@ -69,8 +69,8 @@ def distributed_rank(carried: int | None = None) -> int | None:
 def group_rank(launched: int | None) -> int | None:
     """Return this process's rank in PyTorch's process group, which may begin at any time, else that of its launch."""
     distributed = sys.modules.get("torch.distributed")  # looked up, not imported: no ranks without it, but by launchers
-    has_group = getattr(distributed, "is_initialized", None)  # none in a PyTorch that was built without
-    if has_group is not None and has_group():
+    # a PyTorch that was built without it lacks the function
+    if distributed is not None and hasattr(distributed, "is_initialized") and distributed.is_initialized():
         return int(distributed.get_rank()) if distributed.get_world_size() > 1 else launched
     return launched
 

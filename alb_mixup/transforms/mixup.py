@@ -198,7 +198,7 @@ class MixUp(_backend.MixTransform):
             self.metadata_key,
             self.index_key,
             self.max_redraws,
-            self.size_hint,
+            self.size_hint and fit_mode != "canvas",
             self.partner_weights,
         )
         self.reference, self.reference_transform = self._held.samples, self._held.transform
@@ -225,9 +225,7 @@ class MixUp(_backend.MixTransform):
 
     def _fit(self, primary: Primary) -> Fit | None:
         """Return what the reference may know of its image's use; None where the whole image is needed."""
-        if self.fit_mode == "canvas" or not self._held.fits:
-            return None
-        return Fit(primary.hw, self.fit_mode, self.interpolation)
+        return Fit(primary.hw, self.fit_mode, self.interpolation) if self._held.fits else None
 
     def _as_sample(self, primary: Primary) -> dict[str, Any]:
         """Turn the primary back into a sample shaped like the pipeline's own input."""
@@ -285,9 +283,10 @@ class MixUp(_backend.MixTransform):
             boxes, primary_kept, partner_kept = self.apply_to_bboxes(
                 rows.primary, partner=rows.partner, mix=mix, target=rows.target
             )
-            kept = primary_kept, kept_by_both(rows.kept, partner_kept)
             own = key == "bboxes"  # masks and points belong to these, not to additional boxes
-            if rows.target.index_columns or kept[0] is not None or kept[1] is not None or (own and points):
+            all_kept = primary_kept is partner_kept is rows.kept is None
+            if not all_kept or rows.target.index_columns or (own and points):
+                kept = primary_kept, kept_by_both(rows.kept, partner_kept)
                 masks = None
                 if own and self._masks_are_of_boxes(primary):
                     masks = len(primary.data["masks"]), len(mix.partner.several("masks"))

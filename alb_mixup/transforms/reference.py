@@ -33,12 +33,13 @@ class Reference:
         metadata_key: Key of the samples that come with the call.
         index_key: Key of the primary's own index among the samples.
         max_redraws: How many other samples to draw where one cannot be read.
-        size_hint: Tell samples that can be read no larger than needed how large that is.
+        fits: Tell samples that can be read no larger than needed how large that is.
         law: How often each sample is drawn; None: all alike.
 
     Attributes:
         samples: The sequence, or None.
         transform: The pipeline, or None.
+        name: How messages call the samples.
         keeps_recent: Whether they are primaries that came before.
         bbox_format: Format of the samples' boxes where they say so, all alike; None: each sample's own, else the
             pipeline's.
@@ -56,10 +57,11 @@ class Reference:
         metadata_key: str,
         index_key: str,
         max_redraws: int,
-        size_hint: bool,
+        fits: bool,
         law: PartnerWeights | None,
     ) -> None:
         self.samples = _resolve(samples)
+        self.name = "reference" if self.samples is not None else metadata_key
         self.keeps_recent = isinstance(self.samples, RecentSamples)
         self.bbox_format = format_of(self.samples)
         self.transform = _resolve_transform(transform, self.bbox_format)
@@ -68,13 +70,8 @@ class Reference:
         self._metadata_key, self._index_key = metadata_key, index_key
         self._max_redraws = max_redraws
         self._draws = None if law is None else WeightedDraws.by(law, self.samples)
-        self.fits = size_hint and self.transform is None and can_fit(self.samples)
+        self.fits = fits and self.transform is None and can_fit(self.samples)
         self._warned: set[str] = set()
-
-    @property
-    def name(self) -> str:
-        """How messages call the samples."""
-        return "reference" if self.samples is not None else self._metadata_key
 
     def draw(
         self, primary: Primary, fit: Fit | None, seed: int, generator: np.random.Generator
@@ -95,7 +92,9 @@ class Reference:
             OSError: A sample cannot be read, and `max_redraws` others neither.
         """
         samples = self._samples(primary.data)
-        own = self._own_index(primary.data, len(samples))
+        own = primary.data.get(self._index_key)
+        if own is not None:
+            own = self._own_index(own, len(samples))
         if not len(samples):
             return None, None
         others = len(samples) - (own is not None)
@@ -146,10 +145,9 @@ class Reference:
             )
         return samples
 
-    def _own_index(self, data: Mapping[str, Any], count: int) -> int | None:
-        """Return the primary's own index, where the call says it and there is another to draw."""
-        own = data.get(self._index_key)
-        if own is None or self.keeps_recent:
+    def _own_index(self, own: Any, count: int) -> int | None:
+        """Return the primary's own index, as the call says it, where there is another to draw."""
+        if self.keeps_recent:
             return None
         if isinstance(own, list):  # of every dataset that the primary is known to be of, and its position there
             return index_in(self.samples, own) if count > 1 else None

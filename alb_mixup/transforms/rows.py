@@ -41,9 +41,9 @@ class RowTarget(NamedTuple):
     Attributes:
         params: The pipeline's own `BboxParams` or `KeypointParams`: with another object, this belongs to another one.
         kind: "bboxes" or "keypoints".
-        fields: The pipeline's label fields of this target.
+        columns: Place, among the columns and from the last one, of each label field of the pipeline's.
         bbox_format: The pipeline's format of boxes; None for keypoints.
-        index_columns: Place, among the columns and from the last one, of each label field that is a position.
+        index_columns: Those of `columns` that are positions.
         oriented: Whether boxes have an angle.
         weight: Label field that is 1.0 where a sample lacks it.
         weight_column: Its place among the columns, from the last one; None: no weights.
@@ -52,7 +52,7 @@ class RowTarget(NamedTuple):
 
     params: Any
     kind: str
-    fields: tuple[str, ...]
+    columns: dict[str, int]
     bbox_format: str | None
     index_columns: dict[str, int]
     oriented: bool = False
@@ -96,13 +96,13 @@ class RowTarget(NamedTuple):
                 f"{partner.where}[{key!r}] must be (N, columns), got shape {coordinates.shape}: give one row for each"
             )
         count, width = coordinates.shape
-        columns = np.empty((width + len(self.fields), count), np.float32)
-        for place, (column, field) in enumerate(zip(columns[width:], self.fields, strict=True), -len(self.fields)):
+        columns = np.empty((width + len(self.columns), count), np.float32)
+        for field, place in self.columns.items():
             labels, known_field = self._labels(partner, field, count), known.get(field)
             codes = _backend.known_codes(known_field, labels)
             if codes is None:
                 codes = self._codes(partner, key, field, labels, processor, data.get(field))
-            column[:] = codes
+            columns[place] = codes
             if field != self.weight:
                 _backend.check_exact(known_field, primary, place, labels, field)
         rows, kept = self._placed(columns, coordinates, partner, key, processor)
@@ -213,9 +213,10 @@ def row_target(
     fields = tuple(processor.params.label_fields or ())
     _backend.refuse_instance_binding(fields)
     _backend.refuse_ultralytics(fields)
-    index_columns = {field: place for place, field in enumerate(fields, -len(fields)) if field in index_fields}
+    columns = {field: place for place, field in enumerate(fields, -len(fields))}
+    index_columns = {field: place for field, place in columns.items() if field in index_fields}
     if kind == "keypoints":
-        return RowTarget(processor.params, kind, fields, None, index_columns)
+        return RowTarget(processor.params, kind, columns, None, index_columns)
     if weight_field is not None and weight_field not in fields:
         raise SampleError(
             f"weight_field {weight_field!r} must be in BboxParams.label_fields, got {list(fields)}: give "
@@ -230,11 +231,11 @@ def row_target(
     return RowTarget(
         params=processor.params,
         kind=kind,
-        fields=fields,
+        columns=columns,
         bbox_format=_backend.bbox_format(processor),
         index_columns=index_columns,
         oriented=oriented,
         weight=weight_field,
-        weight_column=None if weight_field is None else fields.index(weight_field) - len(fields),
+        weight_column=None if weight_field is None else columns[weight_field],
         fit=fit_oriented_bboxes if oriented else fit_bboxes,
     )
