@@ -21,8 +21,7 @@ if IS_X:
 
 
 _HANDED = "alb_mixup_drawn"
-"""Key under which a call's own data carries what was drawn from `draw` to `mix`: a record is kept, and holds no pixels.
-"""
+"""Where a call's own data carries what was drawn to `mix`, for a record is kept and must hold no pixels."""
 
 
 class _RecordTransform(A.DualTransform):  # type: ignore[misc, unused-ignore]
@@ -136,7 +135,7 @@ else:
             2.0.8 tells a transform the processors of the pipeline that was built last, which need not be the one that
             runs. The one that runs is on the stack, a few calls up: it is the nearest that is in no other.
             """
-            frame: FrameType | None = sys._getframe(2)
+            frame: FrameType | None = sys._getframe(2)  # above `draw` or `mix`, who ask
             while frame is not None:
                 if frame.f_code is _COMPOSE_CALL:
                     pipeline = frame.f_locals["self"]
