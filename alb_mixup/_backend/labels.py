@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from alb_mixup.errors import SampleError
-from alb_mixup.functional import Array
+from alb_mixup.functional import Array, extremes
 
 _NUMBERS = frozenset({bool, int, float})
 _EXACT = 2**24  # from here on, float32 has no longer every whole number
@@ -34,8 +34,12 @@ def keep_strings_whole(known: Mapping[str, Any]) -> None:
         known: What `known_labels` returned.
     """
     for labels in known.values():
-        if labels.dtype is not None and labels.dtype.kind in "US":
-            labels.dtype = np.result_type(labels.dtype, np.asarray(list(labels.encoder.classes_)).dtype)
+        _keep_whole(labels)
+
+
+def _keep_whole(known: Any) -> None:
+    if known.dtype is not None and known.dtype.kind in "US":
+        known.dtype = np.result_type(known.dtype, np.asarray(list(known.encoder.classes_)).dtype)
 
 
 def known_codes(known: Any, values: Any) -> Array | list[Any] | None:
@@ -61,23 +65,27 @@ def known_codes(known: Any, values: Any) -> Array | list[Any] | None:
         return None
 
 
-def check_exact(known: Any, column: Array, values: Any, field: str) -> None:
+def check_exact(known: Any, rows: Array, place: int, values: Any, field: str) -> None:
     """Refuse a primary's whole numbers that float32, in which a pipeline holds them, has rounded.
 
     Args:
         known: What `known_labels` has of their field, or None.
-        column: The primary's labels as the pipeline holds them, (N,), N > 0.
+        rows: (N, D) rows of the primary.
+        place: Of the field among their columns.
         values: The partner's: of a list alone they tell whether numbers are meant as whole ones.
         field: Their label field.
 
     Raises:
         SampleError: They have been rounded, or may have been.
     """
-    if known is None or known.encoder is not None or -_EXACT < column.min() <= column.max() < _EXACT:
+    if known is None or known.encoder is not None or not len(rows):
+        return
+    lowest, highest = extremes(rows[:, place])
+    if -_EXACT < lowest <= highest < _EXACT:
         return
     meant = known.dtype is None and all(isinstance(value, int | np.integer) for value in values)
     if meant or (known.dtype is not None and known.dtype.kind in "iu"):
-        _refuse_rounded(field, "the primary", column)
+        _refuse_rounded(field, "the primary", rows[:, place])
 
 
 def _are_plain(values: Any, dtype: np.dtype[Any] | None) -> bool:
@@ -124,6 +132,7 @@ def encode_labels(processor: Any, name: str, field: str, values: Array | list[An
     if known is None:
         container = _array_like(labels, like) if isinstance(like, np.ndarray) else labels
         return np.ravel(processor.label_manager.process_field(name, field, container))
+    _keep_whole(known)
     if numeric != (known.encoder is None or all(isinstance(label, Real) for label in known.encoder.classes_)):
         raise SampleError(
             f"label field {field!r} must be numbers in both images or in neither, got {labels[:3]} from the reference, "

@@ -63,12 +63,21 @@ def distributed_rank(carried: int | None = None) -> int | None:
     Returns:
         The rank; `carried` where there is one process, or none is known.
     """
+    return group_rank(launched_rank(carried))
+
+
+def group_rank(launched: int | None) -> int | None:
+    """Return this process's rank in PyTorch's process group, which may begin at any time, else that of its launch."""
     distributed = sys.modules.get("torch.distributed")  # looked up, not imported: no ranks without it, but by launchers
-    if distributed is not None and distributed.is_available() and distributed.is_initialized():
-        return int(distributed.get_rank()) if distributed.get_world_size() > 1 else carried
-    if "RANK" not in os.environ:  # the one look that every draw of one process takes
-        return carried
-    rank, world_size = os.environ["RANK"], os.environ.get("WORLD_SIZE", "")
+    # a PyTorch that was built without it lacks the function
+    if distributed is not None and hasattr(distributed, "is_initialized") and distributed.is_initialized():
+        return int(distributed.get_rank()) if distributed.get_world_size() > 1 else launched
+    return launched
+
+
+def launched_rank(carried: int | None) -> int | None:
+    """Return the rank that a launcher has named to this process in its environment, else the carried one."""
+    rank, world_size = os.environ.get("RANK", ""), os.environ.get("WORLD_SIZE", "")
     return int(rank) if rank.isdecimal() and world_size.isdecimal() and int(world_size) > 1 else carried
 
 
@@ -84,9 +93,9 @@ class Place(NamedTuple):
     rank: int | None
 
     @classmethod
-    def here(cls, carried_rank: int | None) -> "Place":
-        """Name this place; where no rank is known, it is `carried_rank`, of the process that an object comes from."""
-        return cls(os.getpid(), distributed_rank(carried_rank))
+    def here(cls, launched: int | None) -> "Place":
+        """Name this place; where no process group is, the rank is `launched`."""
+        return cls(os.getpid(), group_rank(launched))
 
     def words_after(self, before: "Place") -> list[int]:
         """Return what a stream must take up that comes from another place; nothing where both may draw alike."""
@@ -107,7 +116,7 @@ class WorkerStream:
 
     def next(self, end: int) -> int:
         """Draw a whole number below `end`."""
-        here = Place.here(self._carried_rank)
+        here = Place.here(launched_rank(self._carried_rank))
         if here != self._place:  # a copy of the parent's, of every sibling's, or seeded alike on every rank
             words, self._place = here.words_after(self._place), here
             if words:

@@ -14,13 +14,14 @@ import numpy as np
 from albumentations.core.type_definitions import Targets
 
 from alb_mixup._backend.installation import IS_X
-from alb_mixup._backend.streams import Place, bare_forks, distributed_rank, set_streams
+from alb_mixup._backend.streams import Place, bare_forks, distributed_rank, group_rank, launched_rank, set_streams
 
 if IS_X:
     from albumentations.core.invocation import get_current_invocation
 
 
-_HANDED = "alb_mixup_drawn"  # key under which a call's data carries what was drawn from `draw` to `mix`
+_HANDED = "alb_mixup_drawn"
+"""Where a call's own data carries what was drawn to `mix`, for a record is kept and must hold no pixels."""
 
 
 class _RecordTransform(A.DualTransform):  # type: ignore[misc, unused-ignore]
@@ -30,7 +31,11 @@ class _RecordTransform(A.DualTransform):  # type: ignore[misc, unused-ignore]
         target for target in Targets if target.name in {"IMAGE", "IMAGES", "MASK", "MASKS", "BBOXES", "KEYPOINTS"}
     )
     _supported_bbox_types = frozenset({"hbb", "obb"})
-    _carried_rank: int | None = None  # of the process that a pickled transform comes from
+
+    def __init__(self, p: float) -> None:
+        # looked up here and where a pickle arrives, for in each call it would take longer than the decision to apply
+        self._launched_rank = launched_rank(None)
+        super().__init__(p=p)
 
     def draw(self, data: Mapping[str, Any], generator: np.random.Generator) -> tuple[dict[str, Any], Any]:
         """Draw the record of one application, JSON-safe; and what `mix` then need not read again."""
@@ -41,7 +46,7 @@ class _RecordTransform(A.DualTransform):  # type: ignore[misc, unused-ignore]
         raise NotImplementedError
 
     def running_processors(self) -> Mapping[str, Any]:
-        """Return the processors of the pipeline that is running, by kind; nothing where there is none."""
+        """Return the processors of the pipeline that is running, by kind; nothing where a transform runs alone."""
         raise NotImplementedError
 
     def sample_keys(self) -> list[str]:
@@ -57,15 +62,15 @@ class _RecordTransform(A.DualTransform):  # type: ignore[misc, unused-ignore]
         drawn = data.pop(_HANDED, None)
         return self.mix(data, getattr(params, "params", params), drawn)
 
-    def _draw(self, data: Any, generator: np.random.Generator) -> dict[str, Any]:
-        """Draw; what was drawn goes with the call's own data, for the record is kept and must hold no pixels."""
-        record, data[_HANDED] = self.draw(data, generator)
-        return record
-
     def __getstate__(self) -> dict[str, Any]:
         """Take the rank along: a spawned worker does not know it."""
         state = super().__getstate__() if IS_X else self.__dict__  # BasicTransform of 2.0.8 has none
-        return {**state, "_carried_rank": distributed_rank(self._carried_rank)}
+        return {**state, "_launched_rank": distributed_rank(self._launched_rank)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Look for a rank here; where none is known, that of the sender serves."""
+        state["_launched_rank"] = launched_rank(state["_launched_rank"])
+        super().__setstate__(state) if IS_X else self.__dict__.update(state)
 
 
 if IS_X:
@@ -79,18 +84,22 @@ if IS_X:
             # X knows workers, but neither ranks that are seeded alike nor bare forks. A call with a seed of its own
             # is the same everywhere.
             if getattr(get_current_invocation(), "seed", None) is None:
-                rank = distributed_rank(self._carried_rank)
+                rank = group_rank(self._launched_rank)
                 words = [*bare_forks(), *([] if rank is None else [rank])]
                 if words:
                     generator = np.random.default_rng([int(generator.integers(2**63)), *words])
-            record = self._draw(data, generator)
+            record, data[_HANDED] = self.draw(data, generator)
             sampling.applied_overrides["ratio_range"] = [record["ratio"], record["ratio"]]
             return A.SampledParams(params=record)
 
         def running_processors(self) -> Mapping[str, Any]:
             """Return the running pipeline's processors."""
-            found = {kind: self.get_processor(kind) for kind in ("bboxes", "keypoints")}
-            return {kind: processor for kind, processor in found.items() if processor is not None}
+            found = {}
+            for kind in ("bboxes", "keypoints"):
+                processor = self.get_processor(kind)
+                if processor is not None:
+                    found[kind] = processor
+            return found
 
         def get_tensor_metadata_keys(self) -> frozenset[str]:
             """Have X give tensors under these keys as arrays.
@@ -121,8 +130,19 @@ else:
                 self.set_random_seed(self.seed)
 
         def running_processors(self) -> Mapping[str, Any]:
-            """Return the running pipeline's processors; `self.processors` are those of the pipeline built last."""
-            return processors_on_the_stack()
+            """Return the processors of the pipeline that is running; nothing where a transform was called alone.
+
+            2.0.8 tells a transform the processors of the pipeline that was built last, which need not be the one that
+            runs. The one that runs is on the stack, a few calls up: it is the nearest that is in no other.
+            """
+            frame: FrameType | None = sys._getframe(2)  # above `draw` or `mix`, who ask
+            while frame is not None:
+                if frame.f_code is _COMPOSE_CALL:
+                    pipeline = frame.f_locals["self"]
+                    if pipeline.main_compose:
+                        return pipeline.processors  # type: ignore[no-any-return]
+                frame = frame.f_back
+            return {}
 
         def set_random_seed(self, seed: int | None) -> None:
             """Seed with the rank as well: two MixUps in one pipeline must not draw the same partner."""
@@ -134,13 +154,12 @@ else:
         def set_random_state(self, random_generator: np.random.Generator, py_random: random.Random) -> None:
             """Remember the place too: generators that arrive in another one are copies of its siblings'."""
             super().set_random_state(random_generator, py_random)
-            self._place = Place.here(self._carried_rank)
+            self._place = Place.here(self._launched_rank)
 
         def should_apply(self, force_apply: bool = False) -> bool:
             """Decide from a stream that no sibling worker and no other rank has."""
-            rank = distributed_rank(self._carried_rank)
-            if os.getpid() != self._place.process_id or rank != self._place.rank:  # spelled out: every call asks
-                here = Place(os.getpid(), rank)
+            if (os.getpid(), group_rank(self._launched_rank)) != self._place:
+                here = Place.here(self._launched_rank)
                 words = here.words_after(self._place)
                 if words:
                     set_streams(self, [int(self.random_generator.integers(2**63)), *words])
@@ -149,7 +168,8 @@ else:
 
         def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
             """Draw from the transform's own generator."""
-            return self._draw(data, self.random_generator)
+            record, data[_HANDED] = self.draw(data, self.random_generator)
+            return record
 
     class _PipelineRank(threading.local):
         """Counts the transforms that are handed one and the same processors."""
@@ -163,22 +183,7 @@ else:
             return self.rank
 
     _pipeline_rank = _PipelineRank()
-
-
-def processors_on_the_stack() -> Mapping[str, Any]:
-    """Return the processors of the pipeline of 2.0.8 that is running; nothing where a transform was called alone.
-
-    2.0.8 tells a transform the processors of the pipeline that was built last, which need not be the one that runs.
-    The one that runs is on the stack, a few calls up: it is the nearest that is in no other.
-    """
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        if frame.f_code is A.Compose.__call__.__code__:
-            pipeline = frame.f_locals["self"]
-            if pipeline.main_compose:
-                return pipeline.processors  # type: ignore[no-any-return]
-        frame = frame.f_back
-    return {}
+    _COMPOSE_CALL = A.Compose.__call__.__code__
 
 
 def only_printing() -> bool:

@@ -268,7 +268,7 @@ def _wrapped(samples: Any) -> list[Any]:
 def _wrapped_by_torch(samples: Any) -> list[Any]:
     """Return the datasets that PyTorch's own wrappers wrap, whose positions are known."""
     data = sys.modules.get("torch.utils.data")  # looked up, not imported: no wrappers of PyTorch's without it
-    return _wrapped(samples) if data and type(samples) in {data.Subset, data.ConcatDataset} else []
+    return _wrapped(samples) if data and type(samples) in (data.Subset, data.ConcatDataset) else []
 
 
 def _inside(samples: Any, index: int) -> tuple[Any, int]:

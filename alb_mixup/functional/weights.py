@@ -35,6 +35,7 @@ def join_weighted_rows(primary: Array, reference: Array, column: int, ratio: flo
         New (N + M, C) array in the primary's dtype, the primary's rows first.
     """
     rows, count = join_rows(primary, reference), len(primary)
-    for weights, share in ((rows[:count, column], ratio), (rows[count:, column], 1.0 - ratio)):
-        np.multiply(weights, share, out=weights)
+    weights, others = rows[:count, column], rows[count:, column]
+    weights *= ratio
+    others *= 1.0 - ratio
     return rows

@@ -19,8 +19,8 @@ from alb_mixup.functional.geometry import FIT_MODES, Placement, fit_image, fit_k
 from alb_mixup.functional.weights import join_rows, join_weighted_rows
 from alb_mixup.transforms.numbering import Numbering, Numberings, chosen, kept_by_both, number_boxes, points_left
 from alb_mixup.transforms.partner import Partner
-from alb_mixup.transforms.primary import PIXEL_TARGETS, ROW_TARGETS, Primary
-from alb_mixup.transforms.reference import Drawn, InMemory, Reference, refuse_serialization
+from alb_mixup.transforms.primary import ROW_TARGETS, Primary
+from alb_mixup.transforms.reference import InMemory, Read, Reference, refuse_serialization
 from alb_mixup.transforms.rows import Rows, RowTarget, row_target
 
 _INTERPOLATIONS = (
@@ -48,12 +48,7 @@ class _Mix(NamedTuple):
     partner: Partner
 
 
-class _Boxes(NamedTuple):
-    """Mixed boxes: (N + M, D) rows, and which of each image's own they keep, bool, None where all."""
-
-    rows: Array
-    primary_kept: Array | None = None
-    partner_kept: Array | None = None
+_Drawn = tuple[Primary, Read | None]  # what `draw` has looked at and read, for `mix`
 
 
 class MixUp(_backend.MixTransform):
@@ -203,7 +198,7 @@ class MixUp(_backend.MixTransform):
             self.metadata_key,
             self.index_key,
             self.max_redraws,
-            self.size_hint,
+            self.size_hint and fit_mode != "canvas",
             self.partner_weights,
         )
         self.reference, self.reference_transform = self._held.samples, self._held.transform
@@ -217,27 +212,25 @@ class MixUp(_backend.MixTransform):
 
     # Drawing
 
-    def draw(self, data: Mapping[str, Any], generator: np.random.Generator) -> tuple[dict[str, Any], Drawn | None]:
+    def draw(self, data: Mapping[str, Any], generator: np.random.Generator) -> tuple[dict[str, Any], _Drawn]:
         """Draw λ, the index of a sample that can be read, and a seed; read the sample."""
-        primary = Primary(data, self._additional_targets, self.running_processors)
+        primary = Primary(data, self._additional_targets, self.running_processors())
         ratio = generator.beta(*self._beta) if self.ratio_range is None else generator.uniform(*self.ratio_range)
         # `random`, not `integers`, which takes several times as long (benchmarks/RESULTS.md, "Inside Compose")
         seed = int(generator.random() * 2**32)
-        index, drawn = self._held.draw(primary, self._fit(primary), seed, generator)
+        index, read = self._held.draw(primary, self._fit(primary), seed, generator)
         if self._held.keeps_recent:  # after the draw: no sample is mixed with itself
             self._held.keep(self._as_sample(primary))
-        return {"ratio": float(ratio), "reference_index": index, "seed": seed}, drawn
+        return {"ratio": float(ratio), "reference_index": index, "seed": seed}, (primary, read)
 
     def _fit(self, primary: Primary) -> Fit | None:
         """Return what the reference may know of its image's use; None where the whole image is needed."""
-        if self.fit_mode == "canvas" or not self._held.fits:
-            return None
-        return Fit(primary.hw, self.fit_mode, self.interpolation)
+        return Fit(primary.hw, self.fit_mode, self.interpolation) if self._held.fits else None
 
     def _as_sample(self, primary: Primary) -> dict[str, Any]:
         """Turn the primary back into a sample shaped like the pipeline's own input."""
-        sample = {key: primary.data[key] for key in primary.keys(PIXEL_TARGETS)}
-        read = {key: self._own_rows(key, primary) for key in primary.keys(ROW_TARGETS)}
+        sample = {key: primary.data[key] for key in primary.pixels}
+        read = {key: self._own_rows(key, primary) for key in primary.rows}
         rows = {key: own for key, (_, _, own) in read.items()}
         if "bboxes" in read:
             target, processor, boxes = read["bboxes"]
@@ -263,41 +256,44 @@ class MixUp(_backend.MixTransform):
 
     # Applying
 
-    def mix(self, data: dict[str, Any], record: Mapping[str, Any], drawn: Drawn | None) -> dict[str, Any]:
+    def mix(self, data: dict[str, Any], record: Mapping[str, Any], drawn: _Drawn | None) -> dict[str, Any]:
         """Mix every target of one sample with the partner's, as the record says."""
-        primary = Primary(data, self._additional_targets, self.running_processors)
-        primary.check_targets()
+        primary, read = drawn or (Primary(data, self._additional_targets, self.running_processors()), None)
         if record["reference_index"] is None:
-            return data | {key: np.ascontiguousarray(data[key]) for key in primary.keys({"image", "mask"})}
-        partner = self._held.partner(record, drawn or self._held.read_again(primary, self._fit(primary), record))
+            single = [key for key, kind in primary.pixels.items() if kind in {"image", "mask"}]
+            return data | {key: np.ascontiguousarray(data[key]) for key in single}
+        partner = self._held.partner(record, read or self._held.read_again(primary, self._fit(primary), record))
         mix = _Mix(float(record["ratio"]), *place(primary.hw, partner.hw, self.fit_mode), partner)
         # Rows first: an image goes through the processor's cache and leaves nothing else there (same place)
         mixed, numberings = self._mix_rows(primary, mix)
-        for key in primary.keys(PIXEL_TARGETS):
+        for key in primary.pixels:
             mixed[key] = self._mix_pixels(key, primary, mix, numberings)
         return data | mixed
 
     def _mix_rows(self, primary: Primary, mix: _Mix) -> tuple[dict[str, Array], Numberings | None]:
         """Mix boxes, then points, which may belong to boxes; tell how the boxes are numbered where that matters."""
-        keys = primary.keys(ROW_TARGETS)
-        if not keys:
-            return {}, None
-        read = {key: self._read_rows(key, primary, mix.partner) for key in keys}
-        points = {key: rows for key, rows in read.items() if rows.target.kind == "keypoints"}
+        keys = primary.rows.items()
+        points = {key: self._read_rows(key, primary, mix.partner) for key, kind in keys if kind == "keypoints"}
         mixed: dict[str, Array] = {}
         numberings = None
-        for key in [key for key in read if key not in points]:
-            rows, own = read[key], key == "bboxes"  # masks and points belong to these, not to additional boxes
-            boxes = self.apply_to_bboxes(rows.primary, partner=rows.partner, mix=mix, target=rows.target)
-            kept = boxes.primary_kept, kept_by_both(rows.kept, boxes.partner_kept)
-            if rows.target.index_columns or kept[0] is not None or kept[1] is not None or (own and points):
+        for key, kind in keys:
+            if kind != "bboxes":
+                continue
+            rows = self._read_rows(key, primary, mix.partner)
+            boxes, primary_kept, partner_kept = self.apply_to_bboxes(
+                rows.primary, partner=rows.partner, mix=mix, target=rows.target
+            )
+            own = key == "bboxes"  # masks and points belong to these, not to additional boxes
+            all_kept = primary_kept is partner_kept is rows.kept is None
+            if not all_kept or rows.target.index_columns or (own and points):
+                kept = primary_kept, kept_by_both(rows.kept, partner_kept)
                 masks = None
                 if own and self._masks_are_of_boxes(primary):
                     masks = len(primary.data["masks"]), len(mix.partner.several("masks"))
                 found = number_boxes(rows, kept, list(points.values()) if own else [], masks, mix.partner.where)
-                found.renumber_boxes(boxes.rows, kept[0], rows)
+                found.renumber_boxes(boxes, kept[0], rows)
                 numberings = found if own else numberings
-            mixed[key] = boxes.rows
+            mixed[key] = boxes
         if points and numberings is None:  # of boxes that are not in this pipeline
             numberings = number_boxes(None, (None, None), list(points.values()), None, mix.partner.where)
         for key, rows in points.items():
@@ -308,15 +304,16 @@ class MixUp(_backend.MixTransform):
 
     def _masks_are_of_boxes(self, primary: Primary) -> bool:
         """Tell whether there are masks that may belong to boxes."""
-        return "masks" in primary.kinds and self._are_of_instances("masks", primary)
+        return "masks" in primary.pixels and self._are_of_instances("masks", primary)
 
     def _are_of_instances(self, key: str, primary: Primary) -> bool:
         """Tell whether masks are those of instances: as many masks as a clip has frames are those of its frames."""
-        return all(len(primary.data[clip]) != len(primary.data[key]) for clip in primary.keys({"images"}))
+        clips = [clip for clip, kind in primary.pixels.items() if kind == "images"]
+        return all(len(primary.data[clip]) != len(primary.data[key]) for clip in clips)
 
     def _own_rows(self, key: str, primary: Primary) -> tuple[RowTarget, Any, Array]:
         """Return what the pipeline says of boxes or points, its processor of them, and the primary's rows."""
-        kind = primary.kinds[key]
+        kind = primary.rows[key]
         processor = primary.processors.get(kind)
         if processor is None:
             raise SampleError(
@@ -339,7 +336,11 @@ class MixUp(_backend.MixTransform):
         return read
 
     def _mix_pixels(self, key: str, primary: Primary, mix: _Mix, numberings: Numberings | None) -> Any:
-        kind, value, partner = primary.kinds[key], primary.data[key], mix.partner
+        kind, value, partner = primary.pixels[key], primary.data[key], mix.partner
+        if kind == "image":
+            image = partner.image(key, value)
+            self._check_fill("fill", self.fill, [image], [value])
+            return self.apply(value, partner=image, mix=mix)
         if kind == "masks" and not self._are_of_instances(key, primary):
             theirs = partner.frames(key, "mask", value, blendable=False)
             self._check_fill("fill_mask", self.fill_mask, theirs, value)
@@ -349,17 +350,13 @@ class MixUp(_backend.MixTransform):
             masks = partner.masks(key, value)
             self._check_fill("fill_mask", self.fill_mask, masks, value)
             return self.apply_to_masks(value, partner=masks, mix=mix, numberings=numberings)
-        if kind == "images":
-            frames = partner.frames(key, "image", value, blendable=True)
-            self._check_fill("fill", self.fill, frames, value)
-            return self.apply_to_images(value, partner=frames, mix=mix)
         if kind == "mask":
             mask = partner.mask(key, value)
             self._check_fill("fill_mask", self.fill_mask, [mask], [value])
             return self.apply_to_mask(value, partner=mask, mix=mix)
-        image = partner.image(key, value)
-        self._check_fill("fill", self.fill, [image], [value])
-        return self.apply(value, partner=image, mix=mix)
+        frames = partner.frames(key, "image", value, blendable=True)
+        self._check_fill("fill", self.fill, frames, value)
+        return self.apply_to_images(value, partner=frames, mix=mix)
 
     def _check_fill(self, name: str, fill: float | list[float], partner: Any, primary: Any) -> None:
         """Refuse a fill that pixels cannot hold; warn once of one for 0 to 255 in images of 0 to 1."""
@@ -415,13 +412,17 @@ class MixUp(_backend.MixTransform):
                 f"{mask.dtype}: convert them, or take cv2.INTER_NEAREST"
             ) from error
 
-    def apply_to_bboxes(self, bboxes: Array, *_: Any, **params: Any) -> _Boxes:
-        """Join the boxes of both images, weight them, drop those below `min_weight`."""
+    def apply_to_bboxes(self, bboxes: Array, *_: Any, **params: Any) -> tuple[Array, Array | None, Array | None]:
+        """Join the boxes of both images, weight them, drop those below `min_weight`.
+
+        Returns:
+            (N + M, D) rows, and which of each image's own they keep, bool; None where all.
+        """
         mix, target = params["mix"], params["target"]
-        (primary, primary_kept) = target.fit(bboxes, mix.primary)
-        (partner, partner_kept) = target.fit(params["partner"], mix.reference)
+        primary, primary_kept = target.fit(bboxes, mix.primary)
+        partner, partner_kept = target.fit(params["partner"], mix.reference)
         if target.weight is None or not len(primary) + len(partner):
-            return _Boxes(join_rows(primary, partner), primary_kept, partner_kept)
+            return join_rows(primary, partner), primary_kept, partner_kept
         if self.weighting == "ratio":
             rows = join_weighted_rows(primary, partner, target.weight_column, mix.ratio)
         else:
@@ -429,9 +430,9 @@ class MixUp(_backend.MixTransform):
         target.check_joined(rows, len(primary), mix.partner)
         heavy = rows[:, target.weight_column] >= self.min_weight if self.min_weight else None
         if heavy is None or heavy.all():
-            return _Boxes(rows, primary_kept, partner_kept)
+            return rows, primary_kept, partner_kept
         count = len(primary)
-        return _Boxes(rows[heavy], kept_by_both(primary_kept, heavy[:count]), kept_by_both(partner_kept, heavy[count:]))
+        return rows[heavy], kept_by_both(primary_kept, heavy[:count]), kept_by_both(partner_kept, heavy[count:])
 
     def apply_to_keypoints(self, keypoints: Array, *_: Any, **params: Any) -> Array:
         """Join the keypoints of both images, the primary's first; those of dropped boxes go with them."""

@@ -28,9 +28,10 @@ class Partner:
     Attributes:
         where: As given.
         bbox_format: As given.
+        hw: (height, width) of the whole image.
 
     Raises:
-        SampleError: It is not a dict.
+        SampleError: It is not a dict, or has no image.
     """
 
     def __init__(self, sample: Any, where: str, hw: tuple[int, int] | None, bbox_format: str | None) -> None:
@@ -41,18 +42,15 @@ class Partner:
                 "dataset in one whose __getitem__ returns {'image': ..., 'bboxes': ..., and the label fields}"
             )
         self._sample = _backend.without_tensors(sample, where)
-        self._hw = None if hw is None else (hw[0], hw[1])  # a dataset of the user's may say it as a list
+        # a dataset of the user's may say it as a list
+        self.hw: tuple[int, int] = self._size() if hw is None else (hw[0], hw[1])
 
-    @property
-    def hw(self) -> tuple[int, int]:
-        """(height, width) of the whole image."""
-        if self._hw is None:
-            image = self._sample.get("image")
-            clip = self._sample.get("images")
-            first = clip[0] if image is None and clip is not None and len(clip) else image
-            pixels = self._checked("image", self.get("image") if first is None else first)
-            self._hw = pixels.shape[0], pixels.shape[1]
-        return self._hw
+    def _size(self) -> tuple[int, int]:
+        image, clip = self._sample.get("image"), self._sample.get("images")
+        if image is None and clip is not None and len(clip):
+            image = clip[0]
+        height, width = self._checked("image", self.get("image") if image is None else image).shape[:2]
+        return height, width
 
     @property
     def keys(self) -> str:
@@ -102,9 +100,9 @@ class Partner:
                 f"{self.where} must have an 'image' for the primary's image, got a clip under 'images': draw partners "
                 "from images, or give the primary as a clip of as many frames"
             )
-        image = self._checked(key, self.get(key))
-        if image.shape == like.shape and image.dtype == like.dtype:
+        if isinstance(image, np.ndarray) and image.shape == like.shape and image.dtype == like.dtype:
             return image
+        image = self._checked(key, self.get(key))
         return self._alike(key, image, like, image.shape[:2])
 
     def frames(self, key: str, still: str, like: Any, blendable: bool) -> list[Array]:

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Mapping, Sequence
 from copy import copy
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 from warnings import warn
 
 import numpy as np
@@ -18,17 +18,9 @@ from alb_mixup.transforms.draws import WeightedDraws
 from alb_mixup.transforms.partner import Partner
 from alb_mixup.transforms.primary import ROW_TARGETS, Primary
 
-
-class Drawn(NamedTuple):
-    """A sample that was read, on its way from `draw` to `mix`.
-
-    Attributes:
-        sample: As the reference returned it.
-        hw: (height, width) of its whole image, where `sample["image"]` may have fewer pixels; None: it is whole.
-    """
-
-    sample: Any
-    hw: tuple[int, int] | None
+Read = tuple[Any, tuple[int, int] | None]
+"""A sample as the reference returned it; and (height, width) of its whole image, where `sample["image"]` may have fewer
+pixels; None: it is whole."""
 
 
 class Reference:
@@ -41,12 +33,14 @@ class Reference:
         metadata_key: Key of the samples that come with the call.
         index_key: Key of the primary's own index among the samples.
         max_redraws: How many other samples to draw where one cannot be read.
-        size_hint: Tell samples that can be read no larger than needed how large that is.
+        fits: Tell samples that can be read no larger than needed how large that is.
         law: How often each sample is drawn; None: all alike.
 
     Attributes:
         samples: The sequence, or None.
         transform: The pipeline, or None.
+        name: How messages call the samples.
+        keeps_recent: Whether they are primaries that came before.
         bbox_format: Format of the samples' boxes where they say so, all alike; None: each sample's own, else the
             pipeline's.
         fits: Whether samples can be read no larger than needed.
@@ -63,10 +57,12 @@ class Reference:
         metadata_key: str,
         index_key: str,
         max_redraws: int,
-        size_hint: bool,
+        fits: bool,
         law: PartnerWeights | None,
     ) -> None:
         self.samples = _resolve(samples)
+        self.name = "reference" if self.samples is not None else metadata_key
+        self.keeps_recent = isinstance(self.samples, RecentSamples)
         self.bbox_format = format_of(self.samples)
         self.transform = _resolve_transform(transform, self.bbox_format)
         if self.bbox_format is None and self.transform is not None and "bboxes" in self.transform.processors:
@@ -74,22 +70,12 @@ class Reference:
         self._metadata_key, self._index_key = metadata_key, index_key
         self._max_redraws = max_redraws
         self._draws = None if law is None else WeightedDraws.by(law, self.samples)
-        self.fits = size_hint and self.transform is None and can_fit(self.samples)
+        self.fits = fits and self.transform is None and can_fit(self.samples)
         self._warned: set[str] = set()
-
-    @property
-    def name(self) -> str:
-        """How messages call the samples."""
-        return "reference" if self.samples is not None else self._metadata_key
-
-    @property
-    def keeps_recent(self) -> bool:
-        """Whether partners are primaries that came before."""
-        return isinstance(self.samples, RecentSamples)
 
     def draw(
         self, primary: Primary, fit: Fit | None, seed: int, generator: np.random.Generator
-    ) -> tuple[int | None, Drawn | None]:
+    ) -> tuple[int | None, Read | None]:
         """Draw the index of a sample that can be read, and read it.
 
         Args:
@@ -106,7 +92,9 @@ class Reference:
             OSError: A sample cannot be read, and `max_redraws` others neither.
         """
         samples = self._samples(primary.data)
-        own = self._own_index(primary.data, len(samples))
+        own = primary.data.get(self._index_key)
+        if own is not None:
+            own = self._own_index(own, len(samples))
         if not len(samples):
             return None, None
         others = len(samples) - (own is not None)
@@ -119,19 +107,19 @@ class Reference:
             else:
                 index = self._draws.position(share, len(samples), own)
             try:
-                return index, Drawn(*read(samples, index, fit, seed))
+                return index, read(samples, index, fit, seed)
             except OSError as error:
                 if not redraws_left:
                     raise
                 self._warn_once(f"MixUp draws another sample, this one cannot be read: {error}")
         raise AssertionError  # the last try returns or raises
 
-    def partner(self, record: Mapping[str, Any], drawn: Drawn) -> Partner:
+    def partner(self, record: Mapping[str, Any], found: Read) -> Partner:
         """Return a record's sample, which was just drawn or read again, as the partner that it is."""
-        sample, where = drawn.sample, f"{self.name}[{record['reference_index']}]"
+        (sample, hw), where = found, f"{self.name}[{record['reference_index']}]"
         if self.transform is not None and isinstance(sample, Mapping):
             sample = self._transformed(sample, where, record["seed"])
-        return Partner(sample, where, drawn.hw, format_of(sample) if isinstance(sample, Sample) else self.bbox_format)
+        return Partner(sample, where, hw, format_of(sample) if isinstance(sample, Sample) else self.bbox_format)
 
     def keep(self, sample: Mapping[str, Any]) -> None:
         """Keep a primary as a partner for later calls."""
@@ -157,10 +145,9 @@ class Reference:
             )
         return samples
 
-    def _own_index(self, data: Mapping[str, Any], count: int) -> int | None:
-        """Return the primary's own index, where the call says it and there is another to draw."""
-        own = data.get(self._index_key)
-        if own is None or self.keeps_recent:
+    def _own_index(self, own: Any, count: int) -> int | None:
+        """Return the primary's own index, as the call says it, where there is another to draw."""
+        if self.keeps_recent:
             return None
         if isinstance(own, list):  # of every dataset that the primary is known to be of, and its position there
             return index_in(self.samples, own) if count > 1 else None
@@ -171,7 +158,7 @@ class Reference:
             )
         return int(own) if count > 1 else None
 
-    def read_again(self, primary: Primary, fit: Fit | None, record: Mapping[str, Any]) -> Drawn:
+    def read_again(self, primary: Primary, fit: Fit | None, record: Mapping[str, Any]) -> Read:
         """Read the sample of a replayed record.
 
         Args:
@@ -194,7 +181,7 @@ class Reference:
                 f"the replayed reference_index must be below {len(samples)}, got {index}: it was recorded with other "
                 "samples; give those"
             )
-        return Drawn(*read(samples, index, fit, seed))
+        return read(samples, index, fit, seed)
 
     def _transformed(self, sample: Mapping[str, Any], where: str, seed: int) -> dict[str, Any]:
         """Run `reference_transform` on a copy of a sample's annotations: 2.0.8 may clip boxes in place."""

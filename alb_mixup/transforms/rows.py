@@ -41,8 +41,9 @@ class RowTarget(NamedTuple):
     Attributes:
         params: The pipeline's own `BboxParams` or `KeypointParams`: with another object, this belongs to another one.
         kind: "bboxes" or "keypoints".
-        fields: The pipeline's label fields of this target.
-        index_columns: Place, among the columns and from the last one, of each label field that is a position.
+        columns: Place, among the columns and from the last one, of each label field of the pipeline's.
+        bbox_format: The pipeline's format of boxes; None for keypoints.
+        index_columns: Those of `columns` that are positions.
         oriented: Whether boxes have an angle.
         weight: Label field that is 1.0 where a sample lacks it.
         weight_column: Its place among the columns, from the last one; None: no weights.
@@ -51,7 +52,8 @@ class RowTarget(NamedTuple):
 
     params: Any
     kind: str
-    fields: tuple[str, ...]
+    columns: dict[str, int]
+    bbox_format: str | None
     index_columns: dict[str, int]
     oriented: bool = False
     weight: str | None = None
@@ -76,7 +78,6 @@ class RowTarget(NamedTuple):
                 labels are not what Albumentations returns as they were.
         """
         known = _backend.known_labels(processor, key)
-        _backend.keep_strings_whole(known)
         if self.weight is not None:
             _backend.check_weights(known.get(self.weight), self.weight)
         given = partner.get(key)
@@ -87,6 +88,7 @@ class RowTarget(NamedTuple):
                 f"{partner.where}[{key!r}] must be rows of numbers of one length, got {error}: give (N, columns)"
             ) from error
         if coordinates.size == 0:
+            _backend.keep_strings_whole(known)
             nothing = np.zeros((0, primary.shape[1]), np.float32)
             return Rows(self, primary, nothing, nothing, None)
         if coordinates.ndim != 2:
@@ -94,15 +96,15 @@ class RowTarget(NamedTuple):
                 f"{partner.where}[{key!r}] must be (N, columns), got shape {coordinates.shape}: give one row for each"
             )
         count, width = coordinates.shape
-        columns = np.empty((width + len(self.fields), count), np.float32)
-        for place, (column, field) in enumerate(zip(columns[width:], self.fields, strict=True), -len(self.fields)):
-            labels = self._labels(partner, field, count)
-            codes = _backend.known_codes(known.get(field), labels)
+        columns = np.empty((width + len(self.columns), count), np.float32)
+        for field, place in self.columns.items():
+            labels, known_field = self._labels(partner, field, count), known.get(field)
+            codes = _backend.known_codes(known_field, labels)
             if codes is None:
                 codes = self._codes(partner, key, field, labels, processor, data.get(field))
-            column[:] = codes
-            if field != self.weight and len(primary):
-                _backend.check_exact(known.get(field), primary[:, place], labels, field)
+            columns[place] = codes
+            if field != self.weight:
+                _backend.check_exact(known_field, primary, place, labels, field)
         rows, kept = self._placed(columns, coordinates, partner, key, processor)
         if len(primary) and rows.shape[1] != primary.shape[1]:
             raise SampleError(
@@ -135,7 +137,7 @@ class RowTarget(NamedTuple):
         bits: its checks cost more than the blend of a whole image (benchmarks/RESULTS.md, "Inside Compose").
         """
         count, width = coordinates.shape
-        box_format = None if self.kind == "keypoints" else partner.bbox_format or _backend.bbox_format(processor)
+        box_format = self.bbox_format and (partner.bbox_format or self.bbox_format)
         if box_format is not None and not self.oriented and width >= 4:
             corners = normalize_bboxes(coordinates, box_format, partner.hw, columns[:4])
             if are_plain(corners):
@@ -211,9 +213,10 @@ def row_target(
     fields = tuple(processor.params.label_fields or ())
     _backend.refuse_instance_binding(fields)
     _backend.refuse_ultralytics(fields)
-    index_columns = {field: place for place, field in enumerate(fields, -len(fields)) if field in index_fields}
+    columns = {field: place for place, field in enumerate(fields, -len(fields))}
+    index_columns = {field: place for field, place in columns.items() if field in index_fields}
     if kind == "keypoints":
-        return RowTarget(processor.params, kind, fields, index_columns)
+        return RowTarget(processor.params, kind, columns, None, index_columns)
     if weight_field is not None and weight_field not in fields:
         raise SampleError(
             f"weight_field {weight_field!r} must be in BboxParams.label_fields, got {list(fields)}: give "
@@ -228,10 +231,11 @@ def row_target(
     return RowTarget(
         params=processor.params,
         kind=kind,
-        fields=fields,
+        columns=columns,
+        bbox_format=_backend.bbox_format(processor),
         index_columns=index_columns,
         oriented=oriented,
         weight=weight_field,
-        weight_column=None if weight_field is None else fields.index(weight_field) - len(fields),
+        weight_column=None if weight_field is None else columns[weight_field],
         fit=fit_oriented_bboxes if oriented else fit_bboxes,
     )

@@ -13,7 +13,7 @@ import albumentations as A
 import numpy as np
 import pytest
 
-from alb_mixup import CachedDataset, MixUp, MosaicDataset, RecentSamples
+from alb_mixup import CachedDataset, MixUp, MosaicDataset, RecentSamples, generate, mix_pair, sample_dataset
 from alb_mixup.errors import (
     AlbMixUpWarning,
     ArgumentError,
@@ -47,6 +47,13 @@ def test_a_pipeline_in_a_pipeline_is_not_the_one_that_runs():
     inner = A.Compose([MixUp([sample(1, ("dog",))], **HALF)])
     outer = pipeline(inner, A.NoOp(p=1.0))
     assert outer(**sample(0, ("cat",)))["labels"] == ["cat", "dog"]
+
+
+def test_a_pipeline_that_became_a_part_of_another_is_refused_alone():
+    inner = pipeline(MixUp([sample(1, ("dog",))], **HALF))
+    A.Compose([inner], bbox_params=A.BboxParams("coco", label_fields=list(LABEL_FIELDS)))
+    with pytest.raises(SampleError, match=r"must come through A\.Compose"):  # whose boxes are still in pixels
+        inner(**sample(0, ("cat",)) | {"bboxes": np.array([[1.0, 2, 11, 14]], np.float32)})
 
 
 def test_a_transform_called_without_its_pipeline_is_refused():
@@ -614,6 +621,28 @@ def first_ratio(sent):
     mixer.save_applied_params = True
     image = mixer(**sample())["image"]
     return int(image.astype(np.int64).sum())
+
+
+# --- what the user's own pipeline does not say --------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not IS_X, reason="albumentations 2.0.8 has no telemetry")
+def test_no_pipeline_that_is_built_inside_reports_to_anybody(monkeypatch, tmp_path):
+    build, reports = A.Compose, []
+
+    def recorded(*args, **settings):
+        reports.append(settings.get("telemetry", True))
+        return build(*args, **settings)
+
+    monkeypatch.setattr(A, "Compose", recorded)
+    dataset = sample_dataset()
+    assert len(MosaicDataset(dataset, (24, 32))[0]["image"]) == 24
+    mosaics = len(reports)
+    generate(dataset, tmp_path / "set", multiplier=1, progress=False)
+    generated = len(reports)
+    mix_pair(dataset[0], dataset[1], 0.5)
+    assert 0 < mosaics < generated < len(reports)
+    assert not any(reports)
 
 
 # --- wrong, doubled or missing messages ---------------------------------------------------------------------------
