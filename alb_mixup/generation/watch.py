@@ -16,7 +16,7 @@ from alb_mixup.generation.record import NUMBERS, numbered
 from alb_mixup.transforms.mixup import MixUp
 from alb_mixup.transforms.partner import Partner
 from alb_mixup.transforms.pipeline import mixups_of
-from alb_mixup.transforms.reference import Drawn, Reference
+from alb_mixup.transforms.reference import Read, Reference
 
 _REDRAWS = 100  # partners that are tried where unreadable ones are skipped
 
@@ -161,7 +161,7 @@ class _Noted(Reference):
         self.__dict__.update(held.__dict__)
         self.samples, self._note, self._max_redraws = samples, note, max(held._max_redraws, max_redraws)
 
-    def partner(self, record: Mapping[str, Any], drawn: Drawn) -> Partner:
+    def partner(self, record: Mapping[str, Any], found: Read) -> Partner:
         """As the reference's own, and tell of it."""
         self._note(record)
-        return super().partner(record, drawn)
+        return super().partner(record, found)
