@@ -580,7 +580,9 @@ def run(case: Case) -> list[str]:
 def failure(running: Run, scene: Scene, error: Exception) -> list[str]:
     """What an error means: nothing where it is the refusal that the case asks for."""
     if isinstance(error, SampleError) and "SelectiveChannelTransform" in str(error):  # before MixUp draws, or tells
-        handed = [part for node in walk(running.case["transforms"]) if node["t"] == "channels" for part in walk(node["of"])]
+        handed = [
+            part for node in walk(running.case["transforms"]) if node["t"] == "channels" for part in walk(node["of"])
+        ]
         return [] if any(part["t"] == "mix" for part in handed) else [f"raised: {error}"]
     told = LOG[-1] if LOG else None
     if isinstance(error, SampleError) and told is not None and told[0]["t"] == "mix":
