@@ -91,7 +91,7 @@ PIXELS = """image => {
 }"""
 
 
-def test_a_slider_moves_the_picture(lab, tmp_path):
+def test_sliders_move_the_picture(lab, tmp_path):
     artifacts = Path(os.environ.get("CI_ARTIFACTS", tmp_path))
     artifacts.mkdir(parents=True, exist_ok=True)
     with playwright.sync_playwright() as driver:
@@ -117,6 +117,15 @@ def test_a_slider_moves_the_picture(lab, tmp_path):
         page.wait_for_timeout(2000)  # for the last of the redraws
         changed = picture.evaluate(PIXELS)
         page.screenshot(path=artifacts / "explore-after.png")
+        others = page.locator(".jupyter-widgets.widget-slider:not(:has-text('λ')) [role=slider]")
+        assert others.count() > 1
+        for slider in others.all():
+            before = picture.get_attribute("src")
+            slider.focus()
+            page.keyboard.press("PageUp")
+            page.wait_for_function(
+                "([selector, before]) => document.querySelector(selector).src !== before", arg=[PICTURE, before]
+            )
         readout = page.locator(".jupyter-widgets.widget-slider:has-text('λ') .widget-readout").first.inner_text()
         assert page.locator("[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
         browser.close()
