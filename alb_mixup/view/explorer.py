@@ -46,8 +46,8 @@ def explore(
     λ, α, the fit mode, the primary and its partner can be moved, and the mix and its weights are drawn anew. "Draw λ"
     draws λ ~ Beta(α, α) as `MixUp(alpha=α)` does, "Draw partner" a partner as `MixUp` does with these weights. Where
     nothing runs (a page made of the notebook, GitHub's viewer), a strip of mixes from λ = 1 to λ = 0 stands in its
-    place. A notebook that you ran and saved, and reopen without its kernel, shows the last mix if JupyterLab's "Save Widget
-    State Automatically" (Settings) was on; else it says "Error displaying widget" until the cell is run again.
+    place. A notebook that you ran and saved, and reopen without its kernel, shows the last mix if JupyterLab's "Save
+    Widget State Automatically" (Settings) was on; else it says "Error displaying widget" until the cell is run again.
 
     Args:
         dataset: A dataset of this package, or any sequence of dicts with `image`, `bboxes`, `labels` and, if it has
