@@ -272,14 +272,13 @@ class MixUp(_backend.MixTransform):
 
     def _mix_rows(self, primary: Primary, mix: _Mix) -> tuple[dict[str, Array], Numberings | None]:
         """Mix boxes, then points, which may belong to boxes; tell how the boxes are numbered where that matters."""
-        keys = primary.rows.items()
-        points = {key: self._read_rows(key, primary, mix.partner) for key, kind in keys if kind == "keypoints"}
+        read = {key: self._read_rows(key, primary, mix.partner) for key in primary.rows}
+        points = {key: rows for key, rows in read.items() if rows.target.kind == "keypoints"}
         mixed: dict[str, Array] = {}
         numberings = None
-        for key, kind in keys:
-            if kind != "bboxes":
+        for key, rows in read.items():
+            if key in points:
                 continue
-            rows = self._read_rows(key, primary, mix.partner)
             boxes, primary_kept, partner_kept = self.apply_to_bboxes(
                 rows.primary, partner=rows.partner, mix=mix, target=rows.target
             )

@@ -110,6 +110,22 @@ def check_against_pixels(pixels, boxes, labels, weights, share=1.0):
     return checked
 
 
+@pytest.mark.parametrize("bbox_format", ["pascal_voc", "coco", "yolo"])
+def test_a_box_that_ends_where_its_cell_is_cut_is_not_there(bbox_format):
+    """Its corners are whole pixels, and so is the cut: what is thinner than a pixel is what float32 rounds."""
+    corners = np.array([[x, y, x + 7, y + 5] for x in range(0, 57, 7) for y in range(0, 43, 5)], np.float64)
+    image = np.zeros((48, 64, 1), np.uint8)
+    boxes = from_xyxy(corners, bbox_format, (48, 64)).astype(np.float32)
+    one = {"image": image, "bboxes": boxes, "labels": ["a"] * len(boxes)}
+    mosaics = MosaicDataset(Reference([one], bbox_format), (64, 64), fit_mode="contain", label_fields=["labels"])
+    made = [mosaics.seeded(0, seed) for seed in range(200)]
+    sides = np.concatenate([np.diff(to_xyxy(each["bboxes"], bbox_format, (64, 64)).reshape(-1, 2, 2), axis=1)[:, 0]
+                            for each in made])  # fmt: skip
+    assert len(sides) > 1000
+    assert sides.min() > 0.99
+    assert all(len(each["labels"]) == len(each["bboxes"]) for each in made)
+
+
 @pytest.mark.parametrize("fit_mode", ["cover", "contain"])
 @pytest.mark.parametrize(
     ("size", "grid", "cell_size"),
