@@ -12,7 +12,7 @@ from alb_mixup._backend.labels import decode_labels
 from alb_mixup.errors import SampleError
 from alb_mixup.functional import Array
 from alb_mixup.functional.boxes import from_xyxy
-from alb_mixup.functional.geometry import are_plain
+from alb_mixup.functional.geometry import are_plain, have_extent
 
 if IS_X:
     from albumentations.core.invocation import get_current_invocation
@@ -83,6 +83,7 @@ def filtered(processor: Any, bboxes: Array, hw: tuple[int, int]) -> tuple[Array,
         return bboxes, None
     numbered = np.column_stack([bboxes, np.arange(count, dtype=bboxes.dtype)])
     rows: Array = processor.filter(numbered, _shape(hw))
+    rows = rows[have_extent(rows)]  # 2.0.8 keeps the others, and refuses them when they come back
     return rows[:, :-1], None if len(rows) == count else np.isin(np.arange(count), rows[:, -1])
 
 

@@ -17,11 +17,11 @@ from alb_mixup.errors import ArgumentError, SampleError
 from alb_mixup.functional import Array
 from alb_mixup.functional.boxes import BBOX_FORMATS, from_xyxy, to_xyxy
 from alb_mixup.functional.fit import Fit
+from alb_mixup.functional.geometry import have_extent
 
 _WEIGHT = "mixup_weight"
 _NONE = -1  # the position of no box
 _SEEDS = 2**32  # how many there are, as in MixUp's record
-_ROUNDING = 1e-6  # share of a side: some steps of float32
 
 
 class MosaicDataset(Sequence[dict[str, Any]]):
@@ -238,8 +238,7 @@ class MosaicDataset(Sequence[dict[str, Any]]):
     def _rows(self, made: Array, parts: list[dict[str, Any]]) -> dict[str, Any]:
         """Return the boxes of a mosaic in `bbox_format`, and the label fields of each."""
         made = made.reshape(-1, 5) if made.size else np.zeros((0, 5))
-        # A box that ends where its cell is cut is no longer there, but for what float32 rounds.
-        made = made[(made[:, 2:4] - made[:, :2] > _ROUNDING).all(axis=1)]
+        made = made[have_extent(made)]
         height, width = self.size
         corners = made[:, :4] * [width, height, width, height]
         found: dict[str, Any] = {"bboxes": from_xyxy(corners, self.bbox_format, self.size).astype(np.float32)}

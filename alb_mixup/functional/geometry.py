@@ -17,6 +17,7 @@ FIT_MODES: tuple[str, ...] = get_args(FitMode)
 # is rounding noise of a box that ends on the border, not something to detect.
 _NOTHING_LEFT_PX = 1e-3
 _PLAIN_SIDE = 1e-4
+_ROUNDING = 1e-6  # of the image's side: some steps of float32
 
 
 class Placement(NamedTuple):
@@ -182,6 +183,18 @@ def are_plain(corners: Array) -> bool:
         return False
     sides = (corners[2:] - corners[:2]).reshape(-1)
     return bool(sides.item(sides.argmin()) > _PLAIN_SIDE)
+
+
+def have_extent(bboxes: Array) -> Array:
+    """Tell which boxes are there: of one that is cut off where it ends, float32 may leave a side next to 0.
+
+    Args:
+        bboxes: (N, 4+) normalized xyxy, float32.
+
+    Returns:
+        (N,) bool.
+    """
+    return np.asarray(np.all(bboxes[:, 2:4] - bboxes[:, :2] > _ROUNDING, axis=1))
 
 
 def fit_bboxes(bboxes: Array, placement: Placement) -> tuple[Array, Array | None]:

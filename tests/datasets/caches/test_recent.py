@@ -13,6 +13,7 @@ import pytest
 from alb_mixup import CachedDataset, MixUp, RecentSamples, sample_dataset
 from alb_mixup.datasets import from_spec
 from alb_mixup.errors import ArgumentError, SampleError
+from alb_mixup.functional.boxes import from_xyxy, to_xyxy
 from tests.support.samples import (
     HAS_ORIENTED_BOXES,
     LABEL_FIELDS,
@@ -385,3 +386,18 @@ def test_another_sort_of_primary():
 def test_capacity_is_a_number_of_samples(capacity):
     with pytest.raises(ArgumentError, match="capacity must be a whole number of samples, at least 1, got"):
         RecentSamples(capacity)
+
+
+@pytest.mark.parametrize("bbox_format", ["pascal_voc", "coco", "yolo"])
+def test_a_primary_cropped_where_a_box_ends_comes_back_without_it(bbox_format):
+    """Of such a box float32 leaves a side next to 0, which 2.0.8 keeps in a pipeline and refuses at its door."""
+    corners = np.array([[x, y, x + 7, y + 5] for x in range(0, 57, 7) for y in range(0, 43, 5)], np.float64)
+    boxes = from_xyxy(corners, bbox_format, (48, 64)).astype(np.float32)
+    given = {"bboxes": boxes, "labels": ["a"] * len(boxes), "mixup_weight": [1.0] * len(boxes)}
+    params = A.BboxParams(bbox_format, label_fields=["labels", "mixup_weight"])
+    recent = RecentSamples(1)
+    mixer = A.Compose([A.RandomCrop(33, 41), MixUp(recent, p=1.0)], bbox_params=params, seed=1)
+    for _ in range(150):
+        mixer(image=np.zeros((48, 64, 3), np.uint8), **given)
+        sides = np.diff(to_xyxy(recent[0]["bboxes"], bbox_format, (33, 41)).reshape(-1, 2, 2), axis=1)
+        assert sides.min() > 0.99
