@@ -584,6 +584,10 @@ def failure(running: Run, scene: Scene, error: Exception) -> list[str]:
             part for node in walk(running.case["transforms"]) if node["t"] == "channels" for part in walk(node["of"])
         ]
         return [] if any(part["t"] == "mix" for part in handed) else [f"raised: {error}"]
+    if str(error).startswith(
+        "We should have x_min < x_max"
+    ):  # A.BBoxSafeRandomCrop's own, at a box thinner than a pixel
+        return [] if any(node["t"] == "safe" for node in walk(running.case["transforms"])) else [f"raised: {error}"]
     told = LOG[-1] if LOG else None
     if isinstance(error, SampleError) and told is not None and told[0]["t"] == "mix":
         del LOG[-1]
