@@ -1,6 +1,5 @@
 """Sets on disk without mixing: one output an image, its file as it is where that is possible."""
 
-import json
 import os
 import re
 from collections import Counter
@@ -21,10 +20,10 @@ from alb_mixup.datasets.protocols import Samples, classes_of, format_of, is_sequ
 from alb_mixup.errors import ArgumentError, SampleError
 from alb_mixup.functional.boxes import to_xyxy
 from alb_mixup.generation.layout import Layout
-from alb_mixup.generation.layouts import LAYOUTS
+from alb_mixup.generation.layouts import layout_of
 from alb_mixup.generation.mixer import Output, check_of_source
 from alb_mixup.generation.plan import VERSIONS, check_files
-from alb_mixup.generation.record import annotations_of, written_image
+from alb_mixup.generation.record import annotations_of, weights_of, written_image
 
 _DIGITS = 6
 _AWKWARD = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\"*:<>?|\\]|^\s|\s$|^\.")  # for some layout or file system
@@ -96,7 +95,7 @@ class HeldSamples(Sequence[dict[str, Any]]):
             raise SampleError(f"image of dataset[{index}] must be uint8 (H, W, 3), RGB, got {got}: convert it")
         hw = image.shape[:2]
         xyxy = to_xyxy(sample["bboxes"], self.bbox_format, hw)
-        weights = np.asarray(sample.get("mixup_weight", np.ones(len(labels))), np.float64)
+        weights = weights_of(sample)
         counts = [len(xyxy), len(labels), len(weights), *([len(sample["masks"])] if self.has_masks else [])]
         if len(set(counts)) > 1:
             raise SampleError(
@@ -163,24 +162,13 @@ class Conversion:
 
     def layout(self) -> Layout:
         """How the set is laid out."""
-        return LAYOUTS[self.output_format](
-            self.dataset.classes,
-            weights=self.dataset.is_weighted and not self.drop_weights,
-            strict=self.drop_weights,
-            val=None if self.val is None else str(self.val),
-            masks=self.dataset.has_masks,
-            keypoint_names=self.dataset.keypoint_names,
-            skeletons=self.dataset.skeletons,
-        )
+        weights = self.dataset.is_weighted and not self.drop_weights
+        return layout_of(self.dataset, self.output_format, self.val, weights=weights, strict=self.drop_weights)
 
     def describe(self) -> dict[str, Any]:
         """All that decides files, in JSON types: equal for plans that make the same, byte by byte."""
         settings = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "dataset"}
         return {"dataset": self.dataset.fingerprint(), "mixed": False, **settings, **VERSIONS}
-
-    def text(self) -> bytes:
-        """What `describe` returns, as the destination holds it."""
-        return json.dumps(self.describe(), indent=2).encode()
 
 
 class Converter:

@@ -19,7 +19,7 @@ from alb_mixup.errors import ArgumentError
 from alb_mixup.functional import Array
 from alb_mixup.functional.geometry import FIT_MODES
 from alb_mixup.generation.layout import Layout
-from alb_mixup.generation.layouts import LAYOUTS
+from alb_mixup.generation.layouts import LAYOUTS, layout_of
 from alb_mixup.generation.pipeline import WEIGHT, check_pipeline, described, references_of
 from alb_mixup.generation.record import KEYPOINT_FIELDS, Kind
 from alb_mixup.transforms.mixup import MixUp
@@ -175,16 +175,8 @@ class Plan:
 
     def layout(self) -> Layout:
         """How the set is laid out."""
-        kind = self.kind(self.dataset.bbox_format)
-        return LAYOUTS[self.output_format](
-            kind.classes,
-            weights=not self.drop_weights,
-            strict=self.drop_weights,
-            val=None if self.val is None else str(self.val),
-            masks=kind.has_masks,
-            keypoint_names=kind.keypoint_names,
-            skeletons=kind.skeletons,
-        )
+        kind, strict = self.kind(self.dataset.bbox_format), self.drop_weights
+        return layout_of(kind, self.output_format, self.val, weights=not strict, strict=strict)
 
     def describe(self) -> dict[str, Any]:
         """All that decides files, in JSON types: equal for plans that make the same, byte by byte.
@@ -202,10 +194,6 @@ class Plan:
         }
         settings["pipeline"] = None if self.pipeline is None else described(self.pipeline)
         return {"dataset": self.dataset.fingerprint(), **settings, **VERSIONS}
-
-    def text(self) -> bytes:
-        """What `describe` returns, as the destination holds it."""
-        return json.dumps(self.describe(), indent=2).encode()
 
 
 # Settings that MixUp has as well: a pipeline has them in its own.
@@ -249,6 +237,11 @@ def check_files(output_format: str, quality: int, val: str | os.PathLike[str] | 
 def _check_range(name: str, value: int, low: int, high: int) -> None:
     if not low <= checks.whole_number(name, value) <= high:
         raise ArgumentError(f"{name} must be {low} to {high}, got {value}: give a number in that range")
+
+
+def text_of(description: dict[str, Any]) -> bytes:
+    """Write what a plan says of itself, as the destination holds it."""
+    return json.dumps(description, indent=2).encode()
 
 
 def read_plan(text: bytes) -> dict[str, Any] | None:

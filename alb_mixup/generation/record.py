@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from alb_mixup.datasets.annotations.shapes import compressed, runs_of
 from alb_mixup.datasets.protocols import like
@@ -31,6 +32,10 @@ class Annotated(Protocol):
     def keypoint_names(self) -> Sequence[Sequence[str]] | None:
         """Where each has `keypoints`, their names by class; else None."""
 
+    @property
+    def skeletons(self) -> Sequence[Sequence[tuple[int, int]]] | None:
+        """As well, the pairs of keypoints of each class that belong together, where they are known."""
+
 
 class Kind(NamedTuple):
     """The samples of a set that is being made, as `Annotated` has them."""
@@ -49,6 +54,11 @@ KEYPOINT_FIELDS = ("keypoint_labels", "keypoint_visibility", "keypoint_boxes")
 def numbered(sample: dict[str, Any]) -> dict[str, Any]:
     """Return a sample with its boxes numbered, so that masks and keypoints find theirs whatever a pipeline drops."""
     return like(sample, sample | {NUMBERS: np.arange(len(sample["labels"]), dtype=np.float32)})
+
+
+def weights_of(sample: Mapping[str, Any]) -> NDArray[np.float64]:
+    """Return a sample's weights: (N,), 1 each where it says none."""
+    return np.asarray(sample.get("mixup_weight", np.ones(len(sample["labels"]))), np.float64)
 
 
 def annotations_of(
@@ -86,7 +96,7 @@ def annotations_of(
         "hw": list(hw),
         "xyxy": to_xyxy(sample["bboxes"], dataset.bbox_format, hw).tolist(),
         "class_ids": class_ids,
-        "weights": np.asarray(sample.get("mixup_weight", np.ones(len(labels))), np.float64).tolist(),
+        "weights": weights_of(sample).tolist(),
     }
     if dataset.has_masks:
         record["masks"] = _masks(sample["masks"], numbers, hw, where)

@@ -29,7 +29,7 @@ from alb_mixup.generation.destination import FINISHED, JOURNAL, PLAN, Destinatio
 from alb_mixup.generation.journal import Journal, encode
 from alb_mixup.generation.layout import Layout
 from alb_mixup.generation.mixer import Mixer, Writer, Written
-from alb_mixup.generation.plan import FAINT, Plan, read_plan, with_settings
+from alb_mixup.generation.plan import FAINT, Plan, read_plan, text_of, with_settings
 from alb_mixup.generation.pool import run_in_workers
 from alb_mixup.generation.record import written_image
 from alb_mixup.generation.verify import damaged, is_finished
@@ -176,8 +176,8 @@ def _warn_of_hard_labels(plan: Plan) -> None:
 
 def _claim(destination: Destination, plan: Plan | Conversion) -> None:
     """Make a destination this plan's, or find that it is."""
-    text = destination.read(PLAN)
-    if text == plan.text():
+    text, described = destination.read(PLAN), plan.describe()
+    if text == text_of(described):
         return
     if text is not None:
         found = read_plan(text)
@@ -186,7 +186,7 @@ def _claim(destination: Destination, plan: Plan | Conversion) -> None:
                 f"destination must hold a plan that can be read, got {destination}, whose {PLAN} is damaged: put that "
                 "file back from a copy, or take another folder"
             )
-        changed = {key: value for key, value in plan.describe().items() if found.get(key) != value}
+        changed = {key: value for key, value in described.items() if found.get(key) != value}
         other = [
             "another pipeline" if key == "pipeline" else f"{key}={found.get(key)!r} (now {value!r})"
             for key, value in changed.items()
@@ -201,7 +201,7 @@ def _claim(destination: Destination, plan: Plan | Conversion) -> None:
             f"destination must be a new or an empty folder, got {destination}, which holds something else: nothing is "
             "overwritten; take another folder"
         )
-    destination.write(PLAN, [plan.text()])
+    destination.write(PLAN, [text_of(described)])
 
 
 def _complete(destination: Destination, plan: Plan | Conversion, engine: Engine, progress: bool) -> None:
@@ -238,7 +238,7 @@ def _finish(destination: Destination, plan: Plan | Conversion, journal: Journal)
     """Write the files about the whole set, and at last that it is finished."""
     layout = plan.layout()
     skipped = [record for record in journal if "skipped" in record]
-    written: dict[str, Sequence[int]] = {PLAN: check_of([plan.text()])}
+    written: dict[str, Sequence[int]] = {PLAN: check_of([text_of(plan.describe())])}
     for path, pieces in layout.index_files(lambda: map(written_image, _made(journal))):
         written[path] = destination.write(path, (piece.encode() for piece in pieces))
     if skipped:

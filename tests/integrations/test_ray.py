@@ -16,7 +16,6 @@ import alb_mixup
 from alb_mixup.cli import main
 from alb_mixup.errors import ArgumentError, ImageReadError, OutputError
 from alb_mixup.generation.destination import PLAN
-from alb_mixup.generation.journal import Journal
 from alb_mixup.generation.mixer import Writer
 from alb_mixup.generation.plan import Plan
 from alb_mixup.generation.run import carry_out
@@ -47,19 +46,6 @@ def cluster():
 @pytest.fixture
 def dataset():
     return alb_mixup.sample_dataset()
-
-
-@pytest.fixture
-def added(monkeypatch):
-    """Numbers of the outputs that the driver has noted."""
-    numbers, add = [], Journal.add
-
-    def noted(journal, records):
-        numbers.extend(record["number"] for record in records)
-        add(journal, records)
-
-    monkeypatch.setattr(Journal, "add", noted)
-    return numbers
 
 
 def processes():

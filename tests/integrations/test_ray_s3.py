@@ -11,7 +11,6 @@ import pytest
 
 import alb_mixup
 from alb_mixup.errors import OutputError
-from alb_mixup.generation.journal import Journal
 from tests.support import tree
 
 ray = pytest.importorskip("ray")
@@ -82,19 +81,6 @@ def bucket(server, request):
 @pytest.fixture
 def dataset():
     return alb_mixup.sample_dataset()
-
-
-@pytest.fixture
-def added(monkeypatch):
-    """Numbers of the outputs that the driver has noted."""
-    numbers, add = [], Journal.add
-
-    def noted(journal, records):
-        numbers.extend(record["number"] for record in records)
-        add(journal, records)
-
-    monkeypatch.setattr(Journal, "add", noted)
-    return numbers
 
 
 def test_a_bucket_holds_the_local_tree_and_is_left_alone_when_it_does(

@@ -15,8 +15,7 @@ from alb_mixup.datasets.protocols import classes_of
 from alb_mixup.errors import ArgumentError, SampleError
 from alb_mixup.functional.boxes import from_xyxy, to_xyxy
 from alb_mixup.integrations.torch import MixUpSchedule, TransformedDataset
-from alb_mixup.integrations.torch.datasets import parts_of
-from alb_mixup.transforms.mixup import MixUp
+from alb_mixup.transforms.pipeline import mixups_of
 
 
 class MixUpDataModule(RFDETRDataModule):  # type: ignore[misc, unused-ignore]
@@ -75,7 +74,7 @@ class _Mixed:
         self._mixed, self._transforms = TransformedDataset(self._given, pipeline, schedule), transforms
         self._names, self._labels = dict(names), {name: label for label, name in names.items()}
         self._format = _backend.bbox_format(pipeline.processors["bboxes"])
-        mixups = [part for part in parts_of(pipeline) if isinstance(part, MixUp)]
+        mixups = list(mixups_of(pipeline))
         for name in {name for mixup in mixups for name in classes_of(mixup.reference) or ()} - self._labels.keys():
             raise ArgumentError(
                 f"classes of MixUp's reference must be of the training set's {sorted(self._labels)}, got {name!r}: "

@@ -14,7 +14,7 @@ from alb_mixup._support.memory import keep_freed_memory
 from alb_mixup.datasets.protocols import format_of, origins
 from alb_mixup.errors import ArgumentError
 from alb_mixup.integrations.torch.schedule import MixUpSchedule
-from alb_mixup.transforms.mixup import MixUp
+from alb_mixup.transforms.pipeline import mixups_of
 
 
 class TransformedDataset(Dataset):  # type: ignore[misc, unused-ignore]
@@ -60,7 +60,7 @@ class TransformedDataset(Dataset):  # type: ignore[misc, unused-ignore]
         self._rank: int | None = None
         self._entered_in: int | None = None  # the process whose streams the pipeline has
         self._weight_fields = _weight_fields(pipeline)
-        self._index_keys = {part.index_key for part in parts_of(pipeline) if isinstance(part, MixUp)}
+        self._index_keys = {mixup.index_key for mixup in mixups_of(pipeline)}
         _check_format("dataset", dataset, pipeline)
 
     def __len__(self) -> int:
@@ -102,15 +102,8 @@ def _weight_fields(pipeline: Any) -> list[str]:
     """Return the label fields of a pipeline's boxes that hold weights: those of its MixUps, and the usual one."""
     processor = pipeline.processors.get("bboxes")
     fields = (processor.params.label_fields if processor else None) or ()
-    mixups = [part for part in parts_of(pipeline) if isinstance(part, MixUp)]
-    return [field for field in fields if field in {"mixup_weight", *(mixup.weight_field for mixup in mixups)}]
-
-
-def parts_of(transform: Any) -> Iterator[Any]:
-    """Yield a transform and what it is composed of."""
-    yield transform
-    for part in getattr(transform, "transforms", ()):
-        yield from parts_of(part)
+    weights = {"mixup_weight", *(mixup.weight_field for mixup in mixups_of(pipeline))}
+    return [field for field in fields if field in weights]
 
 
 def worker_init_fn(worker_id: int) -> None:
