@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from importlib.util import find_spec
 
 import pytest
 from hypothesis import settings
@@ -16,6 +17,12 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 settings.register_profile("ci", derandomize=True, deadline=None)
 if os.environ.get("CI"):
     settings.load_profile("ci")
+
+
+def pytest_configure(config):
+    """Frameworks leave files open, and the test that runs while they are collected as garbage would fail for it."""
+    if any(find_spec(framework) for framework in ("ray", "torchvision", "transformers", "ultralytics")):
+        config.addinivalue_line("filterwarnings", "ignore::ResourceWarning")
 
 
 @pytest.fixture(autouse=True)
