@@ -7,6 +7,7 @@ different hooks from different generators, and keep their label encoders and box
 from alb_mixup._backend.installation import BBOX_FORMATS, PIXEL_CENTRE, VERSION, Compose, from_dict, saved, to_dict
 from alb_mixup._backend.labels import (
     check_exact,
+    check_positions,
     check_weights,
     encode_labels,
     keep_strings_whole,
@@ -49,6 +50,7 @@ __all__ = [
     "add_label_field",
     "bbox_format",
     "check_exact",
+    "check_positions",
     "check_weights",
     "compose",
     "distributed_rank",

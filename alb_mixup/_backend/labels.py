@@ -133,19 +133,18 @@ def encode_labels(processor: Any, name: str, field: str, values: Array | list[An
         container = _array_like(labels, like) if isinstance(like, np.ndarray) else labels
         return np.ravel(processor.label_manager.process_field(name, field, container))
     _keep_whole(known)
+    numbers = np.asarray(labels) if numeric else None
     if numeric != (known.encoder is None or all(isinstance(label, Real) for label in known.encoder.classes_)):
         raise SampleError(
             f"label field {field!r} must be numbers in both images or in neither, got {labels[:3]} from the reference, "
             f"{'other labels' if numeric else 'numbers'} from the primary: convert one"
         )
-    if known.encoder is None or known.encoder.is_numerical:
-        numbers = np.asarray(labels)
-        narrow = known.dtype is not None and known.dtype.kind in "iub"
-        if narrow and not np.array_equal(numbers.astype(known.dtype), numbers):
-            raise SampleError(
-                f"label field {field!r} must fit the primary's dtype {known.dtype}, got {labels[:3]} from the "
-                "reference: give the primary's as an array of a wider dtype, or both as lists"
-            )
+    if numbers is not None and known.dtype is not None and _lost(known.dtype, numbers).any():
+        raise SampleError(
+            f"label field {field!r} must fit the primary's dtype {known.dtype}, got {labels[:3]} from the reference: "
+            "give the primary's as an array of a wider dtype, or both as lists"
+        )
+    if numbers is not None and (known.encoder is None or known.encoder.is_numerical):
         return numbers
     # Not `process_field` here: on 2.0.8 it fits the encoder anew.
     known.encoder.update(labels)
@@ -160,13 +159,27 @@ def _plain(label: Any) -> Any:
 
 
 def _array_like(labels: list[Any], like: Array) -> Array:
-    """Return labels as an array of the primary's precision or width, where they are of its kind."""
+    """Return labels as an array of the primary's precision or width, where they are of its kind and it holds them."""
     array = np.asarray(labels)
+    if array.dtype.kind in "US" and not all(isinstance(label, str | bytes) for label in labels):
+        return np.asarray(labels, object)  # NumPy would make text of the numbers among them
     if array.dtype.kind != like.dtype.kind:
         return array
     if array.dtype.kind in "US":  # the wider of both: 2.0.8 cuts the strings of later calls to it
         return array.astype(np.result_type(array, like))
-    return array.astype(like.dtype) if array.dtype.kind in "iuf" else array
+    return array.astype(like.dtype) if array.dtype.kind in "iuf" and not _lost(like.dtype, array).any() else array
+
+
+def _lost(dtype: np.dtype[Any], numbers: Array) -> Array:
+    """Tell which numbers an array of a dtype would change, (N,) bool: fractions may be rounded, whole ones may not."""
+    if dtype.kind not in "iub" and (dtype.kind != "f" or dtype.itemsize >= np.dtype(np.float32).itemsize):
+        return np.zeros(len(numbers), bool)
+    with np.errstate(all="ignore"):
+        held = numbers.astype(dtype)
+    changed: Array = held != numbers
+    if dtype.kind == "f":
+        changed &= (numbers == np.rint(numbers)) | (np.isinf(held) & np.isfinite(numbers))
+    return changed
 
 
 def decode_labels(processor: Any, name: str, field: str, column: Array) -> Any:
@@ -176,6 +189,37 @@ def decode_labels(processor: Any, name: str, field: str, column: Array) -> Any:
     if known.encoder is None or known.encoder.is_numerical:
         return column.astype(known.dtype or np.float32)
     return [known.encoder.inverse_classes_[code] for code in column.astype(int).tolist()]
+
+
+def check_positions(known: Any, field: str, column: Array | None = None) -> None:
+    """Refuse positions of boxes that a pipeline holds as categories, or that come out as other numbers.
+
+    Args:
+        known: What `known_labels` has of their field, or None.
+        field: Their label field.
+        column: The positions that are to come out; None: not known yet.
+
+    Raises:
+        SampleError: They are not numbers, or their dtype cannot hold them.
+    """
+    if known is None:
+        return
+    if not (known.encoder is None or known.encoder.is_numerical) or (
+        known.dtype is not None and known.dtype.kind == "b"
+    ):
+        raise SampleError(
+            f"{field} must be positions of boxes, a list of Python ints or an integer array, got "
+            f"{known.dtype or 'a list of other objects'}: give `np.asarray({field}, dtype=np.int64)`, or leave it out "
+            "of index_fields if it is something else"
+        )
+    if column is None or known.dtype is None:
+        return
+    lost = column[_lost(known.dtype, column)]
+    if len(lost):
+        raise SampleError(
+            f"{field} must be of a dtype that holds the positions of all boxes of a mix, and -1 for none, got "
+            f"{lost[0]:.0f} in {known.dtype}: give `np.asarray({field}, dtype=np.int64)`"
+        )
 
 
 def check_weights(known: Any, field: str) -> None:

@@ -249,7 +249,8 @@ class MixUp(_backend.MixTransform):
                 rows |= {key: points_left(own, columns, numbering, 0) for key, (columns, own) in points.items()}
                 if masks is not None:
                     sample["masks"] = chosen(sample["masks"], numbering.masks_left(masks))
-        for key, (_, processor, _) in read.items():
+        for key, (target, processor, _) in read.items():
+            target.check_positions(rows[key], key, processor)
             coordinates, labels = _backend.from_internal(processor, rows[key], primary.hw, key)
             sample |= {key: coordinates, **labels}
         return sample
@@ -292,6 +293,7 @@ class MixUp(_backend.MixTransform):
                 found = number_boxes(rows, kept, list(points.values()) if own else [], masks, mix.partner.where)
                 found.renumber_boxes(boxes, kept[0], rows)
                 numberings = found if own else numberings
+                rows.target.check_positions(boxes, key, primary.processors[rows.target.kind])
             mixed[key] = boxes
         if points and numberings is None:  # of boxes that are not in this pipeline
             numberings = number_boxes(None, (None, None), list(points.values()), None, mix.partner.where)
@@ -299,6 +301,7 @@ class MixUp(_backend.MixTransform):
             mixed[key] = self.apply_to_keypoints(
                 rows.primary, partner=rows.partner, mix=mix, target=rows.target, numberings=numberings
             )
+            rows.target.check_positions(mixed[key], key, primary.processors[rows.target.kind])
         return mixed, numberings
 
     def _masks_are_of_boxes(self, primary: Primary) -> bool:
@@ -394,12 +397,14 @@ class MixUp(_backend.MixTransform):
         """Join the instance masks of both images, the primary's first; those of dropped boxes go with them."""
         mix: _Mix = params["mix"]
         numberings: Numberings | None = params["numberings"]
-        partner = params["partner"]
+        partner, held = params["partner"], masks
         if numberings is not None:
             masks = chosen(masks, numberings.primary.masks_left(len(masks)))
             partner = chosen(partner, numberings.partner.masks_left(len(partner)))
         joined = [self._fit_mask(mask, mix.primary) for mask in masks]
         joined += [self._fit_mask(mask, mix.reference) for mask in partner]
+        if not joined and len(held):  # 2.0.8's transforms take no array of no masks, which nobody gave them here
+            return _backend.taken_masks(masks)
         return _in_container_of(masks, joined)
 
     def _fit_mask(self, mask: Array, placement: Placement) -> Array:

@@ -80,6 +80,8 @@ class RowTarget(NamedTuple):
         known = _backend.known_labels(processor, key)
         if self.weight is not None:
             _backend.check_weights(known.get(self.weight), self.weight)
+        for field in self.index_columns:
+            _backend.check_positions(known.get(field), field)
         given = partner.get(key)
         try:
             coordinates = np.asarray(given, np.float32)
@@ -130,6 +132,22 @@ class RowTarget(NamedTuple):
             name = self.weight if position < count else f"{partner.where}[{self.weight!r}]"
             raise SampleError(f"{name} must be finite, got {weights[position]}: give a box without a weight 1.0")
 
+    def check_positions(self, rows: Array, key: str, processor: Any) -> None:
+        """Refuse positions of boxes that their label field cannot hold.
+
+        Args:
+            rows: (N, D) rows of a mix.
+            key: Target, such as "bboxes".
+            processor: The pipeline's processor of this target.
+
+        Raises:
+            SampleError: One would come out as another number.
+        """
+        if self.index_columns and len(rows):
+            known = _backend.known_labels(processor, key)
+            for field, place in self.index_columns.items():
+                _backend.check_positions(known.get(field), field, rows[:, place])
+
     def _placed(self, columns: Array, coordinates: Array, partner: Partner, key: str, processor: Any) -> Fitted:
         """Write coordinates in front of the label fields, and return rows as the pipeline holds them.
 
@@ -163,12 +181,18 @@ class RowTarget(NamedTuple):
         """Encode labels that need a closer look."""
         if field == self.weight:
             check_finite(f"{partner.where}[{field!r}]", labels)
+            labels = np.asarray(
+                labels, np.float32
+            )  # of whole numbers, a primary without boxes would make a whole field
         items = labels if isinstance(labels, list | tuple) else np.atleast_1d(np.asarray(labels))
         if any(isinstance(item, list | tuple) or (isinstance(item, np.ndarray) and item.ndim) for item in items):
             raise SampleError(
                 f"{partner.where}[{field!r}] must be a list or array, one value a row, got {labels!r}: flatten it"
             )
-        return _backend.encode_labels(processor, key, field, labels, like)
+        codes = _backend.encode_labels(processor, key, field, labels, like)
+        if field in self.index_columns:
+            _backend.check_positions(_backend.known_labels(processor, key).get(field), field)
+        return codes
 
     def _labels(self, partner: Partner, field: str, count: int) -> Any:
         """Return a label field of the partner, one value for each of `count` rows."""

@@ -196,6 +196,49 @@ def test_mosaics_number_the_boxes_of_all_their_parts():
         assert list(made["idx"]) == list(range(len(made["labels"])))
 
 
+@pytest.mark.parametrize("values", [["a", "b"], np.array(["0", "1"])], ids=["list", "array"])
+@pytest.mark.parametrize("side", ["primary", "partner", "partner alone"])
+def test_positions_that_are_text_are_refused(values, side):
+    mine, theirs = numbered(1, 2), numbered(101, 102, first=1)
+    (mine if side == "primary" else theirs)["idx"] = values
+    with pytest.raises(SampleError, match="idx"):
+        indexed(mixed_index([theirs]))(**numbered() if side == "partner alone" else mine)
+
+
+def test_positions_that_are_bools_are_refused():
+    mine = numbered(1, 2) | {"idx": np.array([False, True])}
+    with pytest.raises(SampleError, match=r"idx must be positions of boxes, .* got bool"):
+        indexed(mixed_index([numbered(101, 102, first=1)]))(**mine)
+
+
+@pytest.mark.parametrize(("dtype", "count"), [(np.uint8, 256), (np.int8, 128), (np.float16, 2049)])
+def test_positions_that_their_dtype_cannot_hold_are_refused(dtype, count):
+
+    def many(count):
+        boxes = np.tile(np.float32([[2, 2, 8, 12]]), (count, 1))
+        idx = np.arange(count).astype(dtype)
+        return {"image": picture(), "bboxes": boxes, "labels": ["a"] * count, "mixup_weight": [1.0] * count, "idx": idx}
+
+    params = A.BboxParams("pascal_voc", label_fields=[*LABEL_FIELDS, "idx"])
+    mixer = A.Compose([mixed_index([many(1)])], bbox_params=params)
+    short = mixer(**many(count - 1))["idx"]
+    assert short.tolist() == list(range(count))
+    with pytest.raises(SampleError, match=rf"idx must be of a dtype that holds .* got {count} in {np.dtype(dtype)}"):
+        mixer(**many(count))
+
+
+def test_the_number_of_no_box_is_refused_where_its_dtype_cannot_hold_it():
+    """A second index field, of each box's other half, when that half is dropped."""
+    made = {key: value for key, value in numbered(1, 2).items() if not key.startswith("keypoint")}
+    made |= {"mixup_weight": [1.0, 0.1], "half": np.array([1, 0])}
+    params = A.BboxParams("pascal_voc", label_fields=[*LABEL_FIELDS, "idx", "half"])
+    mixer = A.Compose([MixUp([made], min_weight=0.2, index_fields=["idx", "half"], **HALF)], bbox_params=params)
+    assert mixer(**made)["half"].tolist() == [-1, -1]
+    mixer = A.Compose([MixUp([made], min_weight=0.2, index_fields=["idx", "half"], **HALF)], bbox_params=params)
+    with pytest.raises(SampleError, match=r"half must be of a dtype that holds .* and -1 for none, got -1 in uint8"):
+        mixer(**made | {"half": np.array([1, 0], np.uint8)})
+
+
 # --- something dropped on one side only ---------------------------------------------------------------------------
 
 
@@ -216,6 +259,23 @@ def test_masks_go_with_boxes_that_weigh_too_little(container):
     out = mixing([theirs], ratio_range=(0.2, 0.2), min_weight=0.3)(**mine)
     assert out["labels"] == ["r"]
     assert [int(mask.max()) for mask in out["masks"]] == [101]
+
+
+@pytest.mark.parametrize("container", [list, np.stack])
+@pytest.mark.parametrize("theirs", [1, 0])
+def test_masks_may_all_go(container, theirs):
+    """Transforms of 2.0.8 take no array of no masks: "need at least one array to stack"."""
+    box = [[1.0, 2, 11, 14]]
+    mine, other = masked("p", 1, box), masked("r", 101, box[:theirs])
+    mine["masks"] = np.stack(mine["masks"]) if IS_X else container(mine["masks"])
+    other["masks"] = other["masks"] or np.zeros((0, 24, 32), np.uint8)
+    again = masked("q", 51, box)
+    mixer = pipeline(MixUp([other], min_weight=0.6, **HALF), A.HorizontalFlip(p=1.0), A.Crop(0, 0, 16, 16))
+    out = mixer(**mine)
+    assert len(out["masks"]) == len(out["labels"]) == 0
+    more = pipeline(MixUp([other], min_weight=0.6, **HALF), MixUp([again], **HALF), A.HorizontalFlip(p=1.0))(**mine)
+    assert more["labels"] == ["q"]
+    assert [int(mask.max()) for mask in more["masks"]] == [51]
 
 
 def test_masks_go_with_boxes_that_are_cropped_away():
@@ -403,6 +463,45 @@ def test_whole_numbers_that_float32_would_round_are_refused(container):
             mixing([second])(**first)
     mine["labels"], theirs["labels"] = container([1, 2]), container([2**24 - 1, 3])
     assert [int(label) for label in mixing([theirs])(**mine)["labels"]] == [1, 2, 2**24 - 1, 3]
+
+
+@pytest.mark.parametrize("theirs", [[300, -7], np.array([300, -7])], ids=["list", "array"])
+@pytest.mark.parametrize("dtype", [np.int8, np.float16, np.int64, np.uint8, bool])
+def test_labels_that_an_empty_primarys_dtype_cannot_hold_keep_their_value(dtype, theirs):
+    mine = sample(0, np.zeros(0, dtype))
+    labels = mixing([sample(1, theirs)])(**mine)["labels"]
+    assert [int(label) for label in labels] == [300, -7]
+
+
+def test_labels_of_two_kinds_stay_so_where_the_primary_has_an_empty_array():
+    theirs = ["cat", 3]
+    labels = mixing([sample(1, theirs)])(**sample(0, np.zeros(0, np.int64)))["labels"]
+    alone = pipeline(A.NoOp(p=1.0))(**sample(1, theirs))["labels"]  # 2.0.8 makes text of both
+    assert [str(label) for label in labels] == ["cat", "3"]
+    if IS_X:
+        assert [type(label) for label in labels] == [type(label) for label in alone]
+
+
+@pytest.mark.parametrize(("mine", "theirs"), [(np.float16, [2049, 1]), (np.float16, [70000.5, 1]), (bool, [3, 7])])
+def test_labels_that_the_primarys_array_would_change_are_refused(mine, theirs):
+    labels = np.array([1, 0], mine)
+    with pytest.raises(SampleError, match=r"label field 'labels' must"):
+        mixing([sample(1, theirs)])(**sample(0, labels))
+    out = mixing([sample(1, [1, 0])])(**sample(0, labels))["labels"]
+    assert out.tolist() == [1, 0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    "theirs", [[1, 1], np.array([1, 1]), np.ones(2, np.uint8), [True, True], [np.int64(1)] * 2, (1, 1)]
+)
+@pytest.mark.parametrize("mine", [[], np.zeros(0), np.zeros(0, np.float32), np.zeros(0, np.int64)], ids=repr)
+def test_weights_in_whole_numbers_of_a_partner_of_an_empty_primary(mine, theirs):
+    mixer = mixing([sample(1, mixup_weight=theirs)])
+    for _ in range(2):
+        out = mixer(**sample(0, (), mixup_weight=mine))
+        assert np.asarray(out["mixup_weight"]).tolist() == [0.25, 0.25]
+    out = mixer(**sample(0, mixup_weight=np.ones(2, np.float32)))  # what came first decides nothing
+    assert np.asarray(out["mixup_weight"]).tolist() == [0.75, 0.75, 0.25, 0.25]
 
 
 def test_numbers_with_fractions_are_rounded_as_ever():
