@@ -19,7 +19,7 @@ if IS_X:
 
 
 def bbox_format(processor: Any) -> str:
-    """Return the box format of a pipeline's bbox processor."""
+    """Return the format of a pipeline's boxes, by its bbox processor; that of its keypoints, by that of those."""
     return str(getattr(processor.params, "coord_format", None) or processor.params.format)
 
 
@@ -29,10 +29,14 @@ def is_oriented(processor: Any) -> bool:
 
 
 def add_label_field(pipeline: Any, field: str) -> None:
-    """Have the boxes of a pipeline, if any, carry one more label field."""
+    """Have the boxes of a pipeline, if any, carry one more label field.
+
+    By other params, for who has run in this pipeline knows what these ones say.
+    """
     if "bboxes" in pipeline.processors:
-        params = pipeline.processors["bboxes"].params
-        params.label_fields = [*(params.label_fields or ()), field]
+        processor = pipeline.processors["bboxes"]
+        processor.params = copy.copy(processor.params)
+        processor.params.label_fields = [*(processor.params.label_fields or ()), field]
         pipeline._available_keys.add(field)
 
 

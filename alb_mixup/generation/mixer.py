@@ -3,6 +3,7 @@
 import os
 import warnings
 from collections.abc import Callable, Sequence
+from itertools import compress
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -19,7 +20,7 @@ from alb_mixup.functional.boxes import from_xyxy, to_xyxy
 from alb_mixup.generation.destination import Destination
 from alb_mixup.generation.layout import WrittenImage
 from alb_mixup.generation.plan import Plan
-from alb_mixup.generation.record import annotations_of, written_image
+from alb_mixup.generation.record import KEYPOINT_FIELDS, annotations_of, written_image
 from alb_mixup.generation.watch import Watch
 
 _DIGITS = 6
@@ -119,7 +120,7 @@ class Mixer:
                 f"{getattr(image, 'dtype', type(image).__name__)} {tuple(getattr(image, 'shape', ()))}: leave "
                 "A.Normalize, A.ToFloat and ToTensorV2 to training, and let A.ToGray return 3 channels"
             )
-        return mixed
+        return mixed if self._of_mix.keypoint_names is None else _without_points_outside(mixed)
 
     def _name(self, number: int) -> str:
         variant, row = divmod(number, len(self._plan.dataset))
@@ -144,6 +145,16 @@ class Mixer:
             return None
         decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)  # gray where it is stored so
         return data if decoded is not None and np.array_equal(decoded, image[..., ::-1]) else None
+
+
+def _without_points_outside(mixed: dict[str, Any]) -> dict[str, Any]:
+    """Return a mix without the keypoints that have left its image: `remove_invisible=False` keeps them."""
+    height, width = mixed["image"].shape[:2]
+    points = np.asarray(mixed["keypoints"], np.float64).reshape(-1, 2) + _backend.PIXEL_CENTRE
+    inside = list(np.all((points >= 0) & (points < [width, height]), axis=1))
+    if all(inside):
+        return mixed
+    return mixed | {key: list(compress(mixed[key], inside)) for key in ("keypoints", *KEYPOINT_FIELDS)}
 
 
 class Maker(Protocol):

@@ -12,6 +12,7 @@ from alb_mixup import _backend
 from alb_mixup.datasets import CachedDataset, DetectionDataset, DiskCache, MosaicDataset
 from alb_mixup.errors import AlbMixUpError, ArgumentError
 from alb_mixup.generation.record import KEYPOINT_FIELDS
+from alb_mixup.transforms.mixup import MixUp
 from alb_mixup.transforms.pipeline import mixups_of
 
 WEIGHT = "mixup_weight"
@@ -145,13 +146,41 @@ def _check_targets(pipeline: Any, sources: Sequence[DetectionDataset]) -> None:
             f"pipeline must have all label_fields of keypoints, got {list(keypoints.params.label_fields or ())}: give "
             f'A.KeypointParams("xy", label_fields={list(KEYPOINT_FIELDS)})'
         )
-    if sources[0].has_masks and not all(images.has_masks for images in sources):
+    if keypoints is not None and _backend.bbox_format(keypoints) != "xy":
         raise ArgumentError(
-            "pipeline must draw partners that have masks where the dataset has, got a reference without: open it with "
-            "masks=True, or the dataset without them"
+            "pipeline must have keypoint_params in the format 'xy', which the dataset's keypoints have, got "
+            f'{_backend.bbox_format(keypoints)!r}: give A.KeypointParams("xy", ...)'
         )
+    for name, has in (("masks", _has_masks), ("keypoints", _has_keypoints)):
+        if not has(sources[0]):
+            continue
+        if any(map(_is_of_mosaics, mixups_of(pipeline))):
+            raise ArgumentError(
+                f"pipeline must draw partners that have {name} where the dataset has, got a MosaicDataset, which has "
+                f"none: draw from whole images, or open the dataset without {name}"
+            )
+        if not all(map(has, sources)):
+            raise ArgumentError(
+                f"pipeline must draw partners that have {name} where the dataset has, got a reference without: open it "
+                f"with {name}=True, or the dataset without them"
+            )
     if WEIGHT not in fields and any(images.is_weighted for images in sources):
         raise ArgumentError(
             f"pipeline must have {WEIGHT!r} among its label_fields where boxes have weights of their own, got {fields}:"
             f" give {example}, or these weights would be lost"
         )
+
+
+def _has_masks(images: DetectionDataset) -> bool:
+    return images.has_masks
+
+
+def _has_keypoints(images: DetectionDataset) -> bool:
+    return images.keypoint_names is not None
+
+
+def _is_of_mosaics(mixup: MixUp) -> bool:
+    samples = mixup.reference
+    while isinstance(samples, CachedDataset | DiskCache):
+        samples = samples.dataset
+    return isinstance(samples, MosaicDataset)

@@ -200,11 +200,10 @@ def rectangles(masks, hw):
     return np.reshape(found, (-1, 4))
 
 
-@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools'
-def test_masks_and_keypoints_stay_with_their_boxes_through_a_pipeline(tmp_path):
-    """Each mask of the source is its whole box; each box has a keypoint at its centre."""
-    layouts.write_coco(tmp_path / "source")
-    path = tmp_path / "source" / "annotations.json"
+def with_centres(root):
+    """Write a COCO set; each mask is its whole box, each box has a keypoint at its centre."""
+    layouts.write_coco(root)
+    path = root / "annotations.json"
     content = json.loads(path.read_text())
     for category in content["categories"]:
         category["keypoints"] = ["centre"]
@@ -212,15 +211,27 @@ def test_masks_and_keypoints_stay_with_their_boxes_through_a_pipeline(tmp_path):
         x, y, width, height = entry["bbox"]
         entry["keypoints"] = [x + width / 2, y + height / 2, 2]
     path.write_text(json.dumps(content))
-    source = alb_mixup.CocoDataset(path, masks=True, keypoints=True)
-    fields = ["keypoint_labels", "keypoint_visibility", "keypoint_boxes"]
+    return path
+
+
+KEYPOINT_FIELDS = ["keypoint_labels", "keypoint_visibility", "keypoint_boxes"]
+
+
+def of_keypoints(keypoint_format="xy", **settings):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # X takes label fields to be for swapping labels alone
-        keypoint_params = A.KeypointParams("xy", label_fields=fields)
-        of_partner = A.Compose(
-            [A.RandomCrop(20, 20)], keypoint_params=keypoint_params,
-            bbox_params=A.BboxParams("coco", label_fields=WEIGHTED, min_visibility=0.3),
-        )  # fmt: skip
+        return A.KeypointParams(keypoint_format, label_fields=KEYPOINT_FIELDS, **settings)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools'
+def test_masks_and_keypoints_stay_with_their_boxes_through_a_pipeline(tmp_path):
+    path = with_centres(tmp_path / "source")
+    source = alb_mixup.CocoDataset(path, masks=True, keypoints=True)
+    keypoint_params = of_keypoints()
+    of_partner = A.Compose(
+        [A.RandomCrop(20, 20)], keypoint_params=keypoint_params,
+        bbox_params=A.BboxParams("coco", label_fields=WEIGHTED, min_visibility=0.3),
+    )  # fmt: skip
     pipeline = A.Compose(
         [MixUp(p=0.7, min_weight=0.2, reference_transform=of_partner), A.HorizontalFlip(p=0.5), A.RandomCrop(20, 24)],
         bbox_params=A.BboxParams("yolo", label_fields=WEIGHTED, min_visibility=0.3), keypoint_params=keypoint_params,
@@ -244,6 +255,67 @@ def test_masks_and_keypoints_stay_with_their_boxes_through_a_pipeline(tmp_path):
     masked, other = alb_mixup.CocoDataset(path, masks=True), compose(MixUp(alb_mixup.CocoDataset(path)))
     with pytest.raises(ArgumentError, match="pipeline must draw partners that have masks where the dataset has"):
         write(masked, tmp_path / "refused", other)
+    assert not (tmp_path / "refused").exists()
+
+
+def centred(path, *transforms, keypoints="xy", **settings):
+    """A dataset with masks and keypoints, and a pipeline for it."""
+    bbox_params = A.BboxParams("coco", label_fields=WEIGHTED, min_visibility=0.1)
+    pipeline = A.Compose([*transforms], bbox_params=bbox_params, keypoint_params=of_keypoints(keypoints, **settings))
+    return alb_mixup.CocoDataset(path, masks=True, keypoints=True), pipeline
+
+
+def test_a_pipeline_that_has_run_before_makes_the_same_set(tmp_path):
+    path = with_centres(tmp_path / "source")
+    source, fresh = centred(path, MixUp(p=1.0), A.HorizontalFlip(p=0.5))
+    expected = tree(write(source, tmp_path / "fresh", fresh))
+    for reference in (None, source):
+        _, used = centred(path, MixUp(reference, p=1.0), A.HorizontalFlip(p=0.5))
+        used(**source[0], mixup_metadata=[source[1]])
+        found = tree(write(source, tmp_path / f"used{reference is None}", used))
+        for name in {name for name in found if not name.startswith(".mixup")}:  # where the plan names the reference
+            assert found[name] == expected[name]
+
+
+def test_keypoints_that_a_pipeline_keeps_outside_of_the_image_are_not_labelled(tmp_path):
+    source, pipeline = centred(
+        with_centres(tmp_path / "source"), MixUp(p=1.0, fit_mode="cover"), A.RandomCrop(20, 24), remove_invisible=False
+    )
+    root = write(source, tmp_path / "set", pipeline, multiplier=8)
+    content = json.loads((root / "annotations.json").read_text())
+    sizes = {entry["id"]: (entry["width"], entry["height"]) for entry in content["images"]}
+    seen = []
+    for entry in content["annotations"]:
+        x, y, visibility = entry["keypoints"]
+        width, height = sizes[entry["image_id"]]
+        seen.append(visibility)
+        assert (x, y) == (0, 0) if visibility == 0 else (-0.5 <= x < width and -0.5 <= y < height)
+        assert entry["num_keypoints"] == (visibility > 0)
+    assert set(seen) == {0, 2}
+
+
+@pytest.mark.parametrize("keypoint_format", ["yx", "xya"])
+def test_keypoints_in_another_format_than_the_datasets_are_refused(tmp_path, keypoint_format):
+    source, pipeline = centred(with_centres(tmp_path / "source"), MixUp(p=1.0), keypoints=keypoint_format)
+    with pytest.raises(ArgumentError, match=f"keypoint_params in the format 'xy', .* got '{keypoint_format}'"):
+        write(source, tmp_path / "refused", pipeline)
+
+
+def test_partners_without_the_datasets_masks_or_keypoints_are_refused_before_anything_is_written(tmp_path):
+    path = with_centres(tmp_path / "source")
+    pointed = alb_mixup.CocoDataset(path, keypoints=True)
+    plain = alb_mixup.CocoDataset(path)
+    for reference, match in (
+        (plain, "partners that have keypoints where the dataset has, got a reference without"),
+        (MosaicDataset(pointed), "partners that have keypoints where the dataset has, got a MosaicDataset"),
+        (CachedDataset(plain, 10**7), "partners that have keypoints where the dataset has, got a reference without"),
+    ):
+        _, pipeline = centred(path, MixUp(reference, p=0.01))
+        with pytest.raises(ArgumentError, match=match):
+            write(pointed, tmp_path / "refused", pipeline)
+    masked = alb_mixup.CocoDataset(path, masks=True)
+    with pytest.raises(ArgumentError, match="partners that have masks where the dataset has, got a MosaicDataset"):
+        write(masked, tmp_path / "refused", compose(MixUp(MosaicDataset(masked), p=0.01), bbox_format="coco"))
     assert not (tmp_path / "refused").exists()
 
 
