@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from alb_mixup._support.checks import scalar
 from alb_mixup.errors import SampleError
 from alb_mixup.functional import Array, extremes
 
@@ -124,7 +125,8 @@ def encode_labels(processor: Any, name: str, field: str, values: Array | list[An
         SampleError: Numbers on one side, other labels on the other.
     """
     known = known_labels(processor, name).get(field)
-    labels = values.tolist() if isinstance(values, np.ndarray) else [_plain(value) for value in values]
+    # Python's own: 2.0.8 takes NumPy's in a list for categories and cuts fractions, both take PyTorch's for categories
+    labels = values.tolist() if isinstance(values, np.ndarray) else [scalar(value) for value in values]
     whole = [label for label in labels if isinstance(label, int)]
     numeric = all(isinstance(label, Real) for label in labels)
     if numeric and any(abs(label) >= _EXACT for label in whole):
@@ -151,11 +153,6 @@ def encode_labels(processor: Any, name: str, field: str, values: Array | list[An
     if known.dtype is not None and known.dtype.kind in "US":  # on 2.0.8, "<U3" would cut "platelets" to "pla"
         known.dtype = np.result_type(known.dtype, np.asarray(labels).dtype)
     return np.asarray(known.encoder.transform(labels))
-
-
-def _plain(label: Any) -> Any:
-    """Return a NumPy scalar as Python's own: 2.0.8 takes the former in a list for categories and cuts fractions."""
-    return label.item() if isinstance(label, np.generic) else label
 
 
 def _array_like(labels: list[Any], like: Array) -> Array:

@@ -40,6 +40,12 @@ def _array(key: str, tensor: Any, where: str) -> Any:
             f"{where}[{key!r}] must be a tensor on the CPU without a gradient, got one on {tensor.device}: give "
             "`.detach().cpu()` of it"
         )
+    try:
+        array = tensor.numpy()
+    except TypeError as error:
+        raise SampleError(
+            f"{where}[{key!r}] must be a tensor of a dtype that NumPy has too, got {tensor.dtype}: give its `.float()`"
+        ) from error
     if IS_X:
         return tensor_metadata_to_numpy(tensor, tensor_metadata_field_target(key))
     if key in _PIXELS:
@@ -47,4 +53,4 @@ def _array(key: str, tensor: Any, where: str) -> Any:
             f"{where}[{key!r}] must be an array (H, W[, C]) in pipelines of albumentations 2.0.8, which take no "
             f"tensors, got one of shape {tuple(tensor.shape)}: give `tensor.permute(1, 2, 0).numpy()`"
         )
-    return tensor.numpy()
+    return array

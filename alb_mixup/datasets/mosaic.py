@@ -10,7 +10,7 @@ import numpy as np
 
 from alb_mixup import _backend
 from alb_mixup._support import checks
-from alb_mixup._support.checks import channels, check_finite, checked_pixels
+from alb_mixup._support.checks import channels, check_finite, checked_pixels, scalar
 from alb_mixup.datasets.annotations.image_classes import ImageClasses
 from alb_mixup.datasets.protocols import Sample, classes_of, format_of, image_classes_of, read, spec_of
 from alb_mixup.errors import ArgumentError, SampleError
@@ -184,6 +184,7 @@ class MosaicDataset(Sequence[dict[str, Any]]):
         sample, hw = read(self.dataset, index, self._fit, seed)
         if not isinstance(sample, Mapping):
             raise SampleError(f"{where} must be a dict with 'image' and 'bboxes', got {type(sample).__name__}")
+        sample = _backend.without_tensors(sample, where)
         image = checked_pixels(f"{where}['image']", sample.get("image"))
         if image.dtype not in {np.dtype(np.uint8), np.dtype(np.float32)}:
             raise SampleError(f"{where}['image'] must be uint8 or float32, got {image.dtype}: convert it")
@@ -253,7 +254,7 @@ class MosaicDataset(Sequence[dict[str, Any]]):
             else:
                 # Python's own numbers: 2.0.8 takes NumPy's in a list for categories, and cuts their fractions
                 plain = [column.tolist() if isinstance(column, np.ndarray) else column for column in columns]
-                values = [value for column in plain for value in column]
+                values = [scalar(value) for column in plain for value in column]
                 found[field] = [values[row] for row in rows]
         return found
 

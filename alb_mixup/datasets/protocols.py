@@ -9,6 +9,7 @@ from bisect import bisect_right
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeGuard
 
+from alb_mixup._support.checks import scalar
 from alb_mixup.datasets.annotations.image_classes import ImageClasses
 from alb_mixup.errors import ArgumentError
 from alb_mixup.functional.fit import Fit
@@ -248,6 +249,7 @@ def _labels_in_memory(samples: Sequence[Any]) -> Iterator[list[Any]]:
     for index, sample in enumerate(samples):
         labels = sample.get("labels") if isinstance(sample, Mapping) else None
         labels = getattr(labels, "tolist", lambda labels=labels: labels)()  # an array's, a tensor's
+        labels = [scalar(label) for label in labels] if isinstance(labels, list | tuple) else labels
         if not isinstance(labels, list | tuple) or not all(isinstance(label, Hashable) for label in labels):
             raise ArgumentError(
                 f"dataset[{index}] must be a dict with the class of each box under 'labels', got "

@@ -185,7 +185,7 @@ class RowTarget(NamedTuple):
                 labels, np.float32
             )  # of whole numbers, a primary without boxes would make a whole field
         items = labels if isinstance(labels, list | tuple) else np.atleast_1d(np.asarray(labels))
-        if any(isinstance(item, list | tuple) or (isinstance(item, np.ndarray) and item.ndim) for item in items):
+        if any(isinstance(item, list | tuple) or getattr(item, "ndim", 0) for item in items):
             raise SampleError(
                 f"{partner.where}[{field!r}] must be a list or array, one value a row, got {labels!r}: flatten it"
             )

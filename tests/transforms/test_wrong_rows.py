@@ -13,7 +13,16 @@ import albumentations as A
 import numpy as np
 import pytest
 
-from alb_mixup import CachedDataset, MixUp, MosaicDataset, RecentSamples, generate, mix_pair, sample_dataset
+from alb_mixup import (
+    CachedDataset,
+    ClassWeights,
+    MixUp,
+    MosaicDataset,
+    RecentSamples,
+    generate,
+    mix_pair,
+    sample_dataset,
+)
 from alb_mixup.errors import (
     AlbMixUpWarning,
     ArgumentError,
@@ -574,6 +583,56 @@ def test_tensors_in_a_reference_are_read_as_arrays():
         out = mixing([theirs])(**mine)
         assert [int(label) for label in out["labels"][-2:]] == [7, 8]
         np.testing.assert_allclose(out["mixup_weight"][-2:], [0.25, 0.25])
+
+
+@pytest.mark.parametrize("values", [[7, 8], [7.5, 8.25]])
+def test_lists_of_tensors_are_read_as_numbers(values):
+    """What iterating over a tensor gives: `list(target["labels"])`."""
+    torch = pytest.importorskip("torch")
+    theirs = sample(
+        1, None, mixup_weight=list(torch.tensor([1.0, 0.5])), bboxes=list(torch.tensor([[1.0, 2, 11, 14]] * 2))
+    )
+    theirs["labels"] = list(torch.tensor(values))
+    for mine in (sample(0, [1, 2]), sample(0, ()), sample(0, np.zeros(0))):
+        out = mixing([theirs])(**mine)
+        assert [float(label) for label in out["labels"][-2:]] == values
+        assert not any(isinstance(label, torch.Tensor) for label in out["labels"])
+        np.testing.assert_allclose(out["mixup_weight"][-2:], [0.25, 0.125])
+    theirs["labels"] = list(torch.tensor([[0, 1], [1, 0]]))
+    with pytest.raises(SampleError, match=r"reference\[0\]\['labels'\] must be a list or array, one value a row"):
+        mixing([theirs])(**sample(0, [1, 2]))
+
+
+def test_tensors_that_numpy_has_no_dtype_for_are_told_so():
+    torch = pytest.importorskip("torch")
+    theirs = sample(1, [7, 8]) | {"mixup_weight": torch.ones(2).bfloat16()}
+    with pytest.raises(SampleError, match=r"must be a tensor of a dtype that NumPy has too, got torch\.bfloat16"):
+        mixing([theirs])(**sample(0, [1, 2]))
+
+
+@pytest.mark.parametrize("many", [lambda tensor: tensor, list], ids=["tensor", "list"])
+def test_mosaics_and_laws_read_tensors_as_numbers(many):
+    torch = pytest.importorskip("torch")
+
+    def part(number):
+        labels = many(torch.tensor([number, 9]))
+        boxes = torch.tensor([[1.0, 1, 9, 9], [20, 10, 30, 22]])
+        return {
+            "image": picture(number),
+            "bboxes": boxes,
+            "labels": labels,
+            "mixup_weight": many(torch.tensor([0.5, 1])),
+        }
+
+    parts = [part(number) for number in range(4)]
+    weights = ClassWeights({2: 4.0}).weights_of(parts)
+    assert weights.tolist() == [1, 1, 4, 1]
+    mosaics = MosaicDataset(Reference(parts, "pascal_voc"), (48, 64), cell_size=(24, 32), seed=0)
+    for index in range(4):
+        made = mosaics[index]
+        assert {int(label) for label in made["labels"]} <= {0, 1, 2, 3, 9}
+        assert set(np.asarray(made["mixup_weight"]).tolist()) <= {0.5, 1.0}
+        assert not any(isinstance(value, torch.Tensor) for key in ("labels", "mixup_weight") for value in made[key])
 
 
 def test_tensor_images():
