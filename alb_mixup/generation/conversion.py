@@ -18,7 +18,7 @@ from alb_mixup.datasets.images.decode import IMAGE_SUFFIXES, read_upright
 from alb_mixup.datasets.images.encode import encode_image
 from alb_mixup.datasets.protocols import Samples, classes_of, format_of, is_sequence
 from alb_mixup.errors import ArgumentError, SampleError
-from alb_mixup.functional.boxes import to_xyxy
+from alb_mixup.functional.boxes import from_xyxy, to_xyxy
 from alb_mixup.generation.layout import Layout
 from alb_mixup.generation.layouts import layout_of
 from alb_mixup.generation.mixer import Output, check_of_source
@@ -111,7 +111,8 @@ class HeldSamples(Sequence[dict[str, Any]]):
                 f"and not negative, got {np.column_stack([xyxy, weights])[~sound][:3].tolist()} as corners in pixels "
                 "and weight: correct the sample"
             )
-        return dict(sample)
+        # Rounding may reach over the border, which readers of shares of the sides refuse.
+        return {**sample, "bboxes": from_xyxy(clipped, self.bbox_format, hw)}
 
     def fingerprint(self) -> None:
         """None: what they hold is not known before they are read."""

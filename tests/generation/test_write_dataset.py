@@ -65,6 +65,20 @@ def test_boxes_of_the_same_layout_are_the_same(output_format, tmp_path):
     np.testing.assert_allclose(xyxy(dataset, 0), boxes, atol=1e-5)
 
 
+@pytest.mark.parametrize("output_format", FORMATS)
+def test_boxes_that_rounding_leads_over_the_border_end_there(output_format, tmp_path):
+    """YOLO's readers refuse a row that does: this package's leave the box out, Ultralytics the whole image."""
+    height, width = picture().shape[:2]
+    boxes = [[0, 0, width + 1, height], [-0.5, 2, 4, height + 0.25], [1, 1, 3, 3]]
+    held = [{"image": picture(), "bboxes": boxes, "labels": ["cat"] * 3}]
+    root = write(held, tmp_path / "set", output_format, classes=["cat"], bbox_format="pascal_voc")
+    wanted = [[0, 0, width, height], [0, 2, 4, height], [1, 1, 3, 3]]
+    np.testing.assert_allclose(xyxy(alb_mixup.open_dataset(root, on_invalid="raise"), 0), wanted, atol=1e-5)
+    if output_format == "coco":
+        entries = json.loads((root / "annotations.json").read_text())["annotations"]
+        assert [entry["bbox"] for entry in entries] == [[0, 0, width, height], [0, 2, 4, height - 2], [1, 1, 2, 2]]
+
+
 def test_pycocotools_finds_all_of_a_coco_file_that_was_written_again(tmp_path):
     crowd = {"id": 99, "image_id": 4, "category_id": 1, "bbox": [1, 1, 9, 9], "iscrowd": 1, "area": 3}
     crowd |= {"segmentation": {"size": [33, 70], "counts": [0, 3, 33 * 70 - 3]}}
