@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from alb_mixup.datasets.annotations.image_classes import ImageClasses
 from alb_mixup.datasets.annotations.packed import PackedAnnotations, PackedStrings
@@ -74,6 +75,7 @@ class DetectionDataset(Sequence[dict[str, Any]]):
         has_masks: Whether samples have `masks`: whether they were asked for, of a reader that has them.
         keypoint_names: Where samples have `keypoints`, the names of those of each class, in their order; else None.
         skeletons: As well, the pairs of keypoints of each class that belong together, numbered from 1.
+        part_of: Of what `annotated` returned, the dataset and the images' positions there; else None.
 
     Examples:
         >>> from alb_mixup import sample_dataset
@@ -88,6 +90,7 @@ class DetectionDataset(Sequence[dict[str, Any]]):
     has_masks = False
     keypoint_names: tuple[tuple[str, ...], ...] | None = None
     skeletons: tuple[tuple[tuple[int, int], ...], ...] | None = None
+    part_of: tuple["DetectionDataset", NDArray[np.intp]] | None = None  # and the positions there
 
     def __init__(
         self,
@@ -208,7 +211,8 @@ class DetectionDataset(Sequence[dict[str, Any]]):
     def annotated(self: _Dataset) -> _Dataset:
         """Return the part of the dataset whose images have boxes: the same class, sharing the same arrays."""
         part = copy.copy(self)
-        part._images = self._images[self._boxes_per_image() > 0]
+        positions = np.flatnonzero(self._boxes_per_image() > 0)
+        part._images, part.part_of = self._images[positions], (self, positions)
         part._spec = None if self._spec is None else {**self._spec, "annotated": True}
         return part
 

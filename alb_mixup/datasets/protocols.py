@@ -8,6 +8,7 @@ import sys
 from bisect import bisect_right
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeGuard
+from weakref import WeakKeyDictionary
 
 from alb_mixup._support.checks import scalar
 from alb_mixup.datasets.annotations.image_classes import ImageClasses
@@ -157,14 +158,20 @@ def origins(samples: Any, index: int) -> list[tuple[Any, int]]:
         Each dataset, and the sample's position in it.
     """
     found = [(layer, index) for layer in layers(samples)]
-    while _wrapped_by_torch(found[-1][0]):
-        samples, index = _inside(*found[-1])
+    while True:
+        samples, index = found[-1]
+        part = _part(samples)
+        if part is not None:
+            samples, index = part[0], int(part[1][index])
+        elif _wrapped_by_torch(samples):
+            samples, index = _inside(samples, index)
+        else:
+            return found
         found += [(layer, index) for layer in layers(samples)]
-    return found
 
 
 def index_in(samples: Any, known: Sequence[tuple[Any, int]]) -> int | None:
-    """Tell where a sample lies in a dataset, a cache or PyTorch's `ConcatDataset`; None where it is not known to.
+    """Tell where a sample lies in a dataset, a part or a cache of one, or PyTorch's `ConcatDataset`; None: not known.
 
     Args:
         samples: Where it is looked for.
@@ -174,13 +181,39 @@ def index_in(samples: Any, known: Sequence[tuple[Any, int]]) -> int | None:
     for dataset, position in known:
         if any(dataset is layer for layer in inside):
             return position
+    part = _part(inside[-1])
+    if part is not None:
+        found = index_in(part[0], known)
+        return None if found is None else _position_in(inside[-1], part[1], found)
     begin = 0
-    for part in _wrapped_by_torch(inside[-1]) if hasattr(inside[-1], "datasets") else ():
-        found = index_in(part, known)
+    for end in _wrapped_by_torch(inside[-1]):
+        found = index_in(end, known)
         if found is not None:
             return begin + found
-        begin += len(part)
+        begin += len(end)
     return None
+
+
+def _part(samples: Any) -> tuple[Any, Sequence[int]] | None:
+    """Return what samples are a part of, and their positions there: `annotated()`'s, PyTorch's `Subset`'s."""
+    said: tuple[Any, Sequence[int]] | None = getattr(samples, "part_of", None)
+    if said is None and hasattr(samples, "indices") and _wrapped_by_torch(samples):
+        return samples.dataset, samples.indices
+    return said
+
+
+_positions: "WeakKeyDictionary[Any, tuple[Sequence[int], dict[int, int]]]" = WeakKeyDictionary()
+
+
+def _position_in(part: Any, indices: Sequence[int], index: int) -> int | None:
+    """Tell at which position a part has a sample of the whole, the first one if at several; None where it has not."""
+    known, position_of = _positions.get(part, (None, {}))
+    if known is not indices or len(position_of) > len(indices):
+        position_of = {}
+        for position, number in enumerate(indices):
+            position_of.setdefault(int(number), position)
+        _positions[part] = indices, position_of
+    return position_of.get(index)
 
 
 def spec_of(samples: Any) -> dict[str, Any] | None:

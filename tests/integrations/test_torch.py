@@ -15,9 +15,10 @@ import albumentations as A
 import numpy as np
 import pytest
 
-from alb_mixup import CachedDataset, MixUp, sample_dataset
+from alb_mixup import CachedDataset, MixUp, open_dataset, sample_dataset
 from alb_mixup.errors import ArgumentError, SampleError
 from tests._support.test_memory import PAGES, fresh, only_glibc, page_faults
+from tests.support import layouts
 from tests.support.samples import pipeline, sample
 
 torch = pytest.importorskip("torch")
@@ -453,6 +454,60 @@ def test_the_primary_is_known_inside_of_a_concatenation_too(weights):
         partners = {data[index]["labels"][-1] for _ in range(60)}
         assert partners == {"0", "1", "2", "3"} - {f"{index}"}
     assert TransformedDataset([sample(9)], data.pipeline)[0]  # of none of them
+
+
+PARTS = {
+    "subset": lambda whole: Subset(whole, [3, 0, 2]),
+    "array of indices": lambda whole: Subset(whole, np.array([3, 0, 2])),
+    "subset of a cache": lambda whole: Subset(CachedDataset(whole, 10**6), [3, 0, 2]),
+    "cache of a subset": lambda whole: CachedDataset(Subset(whole, [3, 0, 2]), 10**6),
+    "subset of a subset": lambda whole: Subset(Subset(whole, [2, 3, 1, 0]), [1, 3, 0]),
+    "concatenation": lambda whole: ConcatDataset([Subset(whole, [3]), Subset(whole, range(0, 4, 2))]),
+}
+
+
+@pytest.mark.parametrize("weights", [None, [1.0, 2.0, 3.0]])
+@pytest.mark.parametrize("part", PARTS.values(), ids=PARTS)
+def test_the_primary_is_known_inside_of_a_part_too(part, weights):
+    whole = [sample(index, labels=(f"{index}",)) for index in range(4)]
+    data = TransformedDataset(whole, pipeline(MixUp(part(whole), partner_weights=weights, p=1.0)))
+    other = TransformedDataset(Subset(whole, [1, 0]), data.pipeline)
+    for index in range(4):
+        assert {data[index]["labels"][-1] for _ in range(60)} == {"0", "2", "3"} - {f"{index}"}
+    for index, name in enumerate("10"):
+        assert {other[index]["labels"][-1] for _ in range(60)} == {"0", "2", "3"} - {name}
+
+
+def test_a_part_that_is_drawn_anew_knows_its_samples_again():
+    whole = [sample(index, labels=(f"{index}",)) for index in range(4)]
+    part = Subset(whole, [0, 1])
+    data = TransformedDataset(whole, pipeline(MixUp(part, p=1.0)))
+    assert {data[0]["labels"][-1] for _ in range(20)} == {"1"}
+    part.indices = [2, 0]
+    assert {data[0]["labels"][-1] for _ in range(20)} == {"2"}
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda part: part, lambda part: CachedDataset(part, 10**8), lambda part: Subset(part, [0, 1])]
+)
+def test_the_primary_is_known_among_the_annotated_images_of_its_dataset(wrap, tmp_path):
+    root = layouts.write_coco(tmp_path)  # of four images, one has no boxes
+    dataset = open_dataset(root)
+    part = dataset.annotated()
+    assert len(part) == 3
+    mixup = MixUp(wrap(part), p=1.0, weight_field=None)
+    params = A.BboxParams("coco", label_fields=["labels"])
+    drawn = A.Compose([mixup], bbox_params=params, save_applied_params=True)
+    data = TransformedDataset(dataset, drawn)
+    for number, index in enumerate(np.flatnonzero([len(dataset.annotations(index)["labels"]) for index in range(4)])):
+        partners = set()
+        for _ in range(30):
+            data[int(index)]
+            partners.add(mixup.get_applied_params()["reference_index"])
+        assert partners == set(range(len(mixup.reference))) - {number}
+    again = pickle.loads(pickle.dumps(data))
+    assert again.pipeline[0].reference is not mixup.reference
+    assert again[0]
 
 
 class Coco(list):

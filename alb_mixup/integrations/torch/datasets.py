@@ -22,8 +22,8 @@ class TransformedDataset(Dataset):  # type: ignore[misc, unused-ignore]
 
     Forked workers of albumentations 2.0.8 would otherwise all draw the same numbers. A worker's stream follows from
     `torch.manual_seed`, the rank in distributed training and, where it has one, the pipeline's own seed; persistent
-    workers go on with theirs. Where MixUp's reference is this dataset, a cache of it or what it is a part of, no sample
-    is mixed with itself.
+    workers go on with theirs. Where MixUp's reference is this dataset, a cache or a part of it or what it is a part of,
+    no sample is mixed with itself.
 
     Workers also keep up to 64 MB of the memory that they free, for the images that they allocate next, instead of
     giving each back to the system (with glibc; benchmarks/RESULTS.md, "Pages").
