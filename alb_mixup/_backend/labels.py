@@ -6,9 +6,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from alb_mixup._support.checks import scalar
 from alb_mixup.errors import SampleError
-from alb_mixup.functional import Array, extremes
+from alb_mixup.functional import Array, extremes, scalar
 
 _NUMBERS = frozenset({bool, int, float})
 _EXACT = 2**24  # from here on, float32 has no longer every whole number

@@ -111,11 +111,6 @@ def flag(name: str, value: Any) -> bool:
     return value
 
 
-def scalar(value: Any) -> Any:
-    """Return a NumPy scalar, an array or a PyTorch tensor without axes as Python's own; anything else as it is."""
-    return value.item() if getattr(value, "ndim", None) == 0 else value
-
-
 def is_pixels(value: Any) -> bool:
     """Tell whether a value is an image or mask: (H, W) or (H, W, C), no side empty."""
     return isinstance(value, np.ndarray) and value.ndim in {2, 3} and value.size > 0

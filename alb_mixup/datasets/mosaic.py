@@ -10,11 +10,11 @@ import numpy as np
 
 from alb_mixup import _backend
 from alb_mixup._support import checks
-from alb_mixup._support.checks import channels, check_finite, checked_pixels, scalar
+from alb_mixup._support.checks import channels, check_finite, checked_pixels
 from alb_mixup.datasets.annotations.image_classes import ImageClasses
 from alb_mixup.datasets.protocols import Sample, classes_of, format_of, image_classes_of, read, spec_of
 from alb_mixup.errors import ArgumentError, SampleError
-from alb_mixup.functional import Array
+from alb_mixup.functional import Array, scalar
 from alb_mixup.functional.boxes import BBOX_FORMATS, from_xyxy, to_xyxy
 from alb_mixup.functional.fit import Fit
 from alb_mixup.functional.geometry import have_extent

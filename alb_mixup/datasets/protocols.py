@@ -10,9 +10,9 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeGuard
 from weakref import WeakKeyDictionary
 
-from alb_mixup._support.checks import scalar
 from alb_mixup.datasets.annotations.image_classes import ImageClasses
 from alb_mixup.errors import ArgumentError
+from alb_mixup.functional import scalar
 from alb_mixup.functional.fit import Fit
 
 

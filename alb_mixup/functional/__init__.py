@@ -15,3 +15,8 @@ def extremes(values: Array) -> tuple[float, float]:
     """
     flat = values.reshape(-1)
     return flat.item(flat.argmin()), flat.item(flat.argmax())
+
+
+def scalar(value: Any) -> Any:
+    """Return a NumPy scalar, an array or a PyTorch tensor without axes as Python's own; anything else as it is."""
+    return value.item() if getattr(value, "ndim", None) == 0 else value
