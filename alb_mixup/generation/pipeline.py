@@ -139,7 +139,7 @@ def _check_targets(pipeline: Any, sources: Sequence[DetectionDataset]) -> None:
     if (keypoints is not None) != (sources[0].keypoint_names is not None):
         raise ArgumentError(
             "pipeline must have keypoint_params where the dataset has keypoints, and only there, got "
-            f"{'some' if keypoints else 'none'}: change it, or open the dataset with{'' if keypoints else 'out'} keypoints"
+            f"{'some' if keypoints else 'none'}: change it, or open the dataset with{'' if keypoints else 'out'} them"
         )
     if keypoints is not None and not set(KEYPOINT_FIELDS) <= set(keypoints.params.label_fields or ()):
         raise ArgumentError(
