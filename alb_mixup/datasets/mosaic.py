@@ -250,7 +250,8 @@ class MosaicDataset(Sequence[dict[str, Any]]):
                 found[field] = self._positions(field, columns, rows)
                 continue
             if all(isinstance(column, np.ndarray) for column in columns):
-                found[field] = np.concatenate(columns)[rows]
+                # an empty one is of float64 unless somebody says otherwise, and would make floats of all
+                found[field] = np.concatenate([column for column in columns if len(column)] or columns[:1])[rows]
             else:
                 # Python's own numbers: 2.0.8 takes NumPy's in a list for categories, and cuts their fractions
                 plain = [column.tolist() if isinstance(column, np.ndarray) else column for column in columns]
@@ -262,11 +263,16 @@ class MosaicDataset(Sequence[dict[str, Any]]):
         """Return positions of boxes among the mosaic's, from those in each part; -1 where the box is not there."""
         counts = [len(column) for column in columns]
         begins = np.repeat(np.cumsum(counts) - counts, counts)
-        named = np.concatenate([np.asarray(column, np.int64) for column in columns])
-        inside = (named >= 0) & (named < np.repeat(counts, counts))
-        if not (inside | (named == _NONE)).all():
+        try:
+            numbers = np.concatenate([np.asarray(column, np.float64) for column in columns])
+        except (TypeError, ValueError):  # NaN is none of the positions either
+            numbers = np.full(sum(counts), np.nan)
+        inside = (numbers >= 0) & (numbers < np.repeat(counts, counts)) & (numbers == np.floor(numbers))
+        named = np.where(inside, numbers, _NONE).astype(np.int64)
+        wrong = numbers[~inside & (numbers != _NONE)]
+        if len(wrong):
             raise SampleError(
-                f"{field} must be positions of boxes in their sample, or -1 for none, got {named[:5].tolist()}: leave "
+                f"{field} must be positions of boxes in their sample, or -1 for none, got {wrong[:5].tolist()}: leave "
                 "it out of index_fields if it is something else"
             )
         placed = np.full(sum(counts), _NONE)

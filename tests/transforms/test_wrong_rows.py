@@ -248,6 +248,15 @@ def test_the_number_of_no_box_is_refused_where_its_dtype_cannot_hold_it():
         mixer(**made | {"half": np.array([1, 0], np.uint8)})
 
 
+@pytest.mark.parametrize("values", [[0.5, 1], [None, 1], [float("nan"), 1.0], ["a", "b"], [0, 2], [-2, 0]], ids=str)
+def test_mosaics_refuse_positions_that_are_none(values):
+    part = {"image": picture(), "bboxes": [[1.0, 1, 9, 9], [20, 10, 30, 22]], "labels": ["a", "b"], "idx": values}
+    fields = {"label_fields": ("labels", "idx"), "index_fields": ("idx",)}
+    mosaics = MosaicDataset(Reference([part], "pascal_voc"), (48, 64), cell_size=(24, 32), seed=0, **fields)
+    with pytest.raises(SampleError, match="idx must be positions of boxes in their sample, or -1 for none, got"):
+        mosaics[0]
+
+
 # --- something dropped on one side only ---------------------------------------------------------------------------
 
 
@@ -489,6 +498,17 @@ def test_labels_of_two_kinds_stay_so_where_the_primary_has_an_empty_array():
     assert [str(label) for label in labels] == ["cat", "3"]
     if IS_X:
         assert [type(label) for label in labels] == [type(label) for label in alone]
+
+
+def test_an_empty_array_makes_no_floats_of_a_mosaics_labels():
+    def part(labels):
+        return {"image": picture(), "bboxes": [[1.0, 1, 9, 9]] * len(labels), "labels": labels}
+
+    parts = [part(np.array([3])), part(np.array([])), part(np.array([7]))]
+    mosaics = MosaicDataset(Reference(parts, "pascal_voc"), (48, 64), cell_size=(24, 32), seed=0)
+    found = [mosaics[index % 3]["labels"] for index in range(12)]
+    assert {labels.dtype for labels in found if len(labels)} == {np.dtype(np.int64)}
+    assert {label for labels in found for label in labels.tolist()} == {3, 7}
 
 
 @pytest.mark.parametrize(("mine", "theirs"), [(np.float16, [2049, 1]), (np.float16, [70000.5, 1]), (bool, [3, 7])])
