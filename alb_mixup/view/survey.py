@@ -50,6 +50,7 @@ class Survey:
         images_without_boxes: How many.
         unreadable: Images that cannot be used.
         pixels_decoded: Whether every image was decoded; else its header and its end were looked at.
+        remarks: What is not invalid, but hardly meant; see `DetectionDataset`.
     """
 
     dataset: DetectionDataset
@@ -60,6 +61,7 @@ class Survey:
     images_without_boxes: int
     unreadable: tuple[UnreadableImage, ...]
     pixels_decoded: bool
+    remarks: tuple[str, ...] = ()
 
     @property
     def lacks_all_labels(self) -> bool:
@@ -150,6 +152,7 @@ def _count(
         images_without_boxes=len(images) - len(np.unique(of_row)),
         unreadable=unreadable,
         pixels_decoded=pixels,
+        remarks=dataset.remarks,
     )
 
 
