@@ -265,6 +265,8 @@ def absolute_path(path: str | os.PathLike[str], argument: str = "root", of: str 
     """
     if not isinstance(path, (str, os.PathLike)):
         raise ArgumentError(f"{argument} must be the path of {of}, a str or Path, got {path!r}: give one")
+    if not os.fspath(path):  # such as an unset variable of a shell; it would be the working directory
+        raise ArgumentError(f"{argument} must be the path of {of}, got '': give one, such as '.'")
     if "://" in os.fspath(path):
         raise ArgumentError(f"{argument} must lie on this machine, got {path!r}, a URL: copy it here first")
     return Path(os.path.abspath(path))

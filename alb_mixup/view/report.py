@@ -53,7 +53,8 @@ def report(found: DetectionDataset | Survey) -> str:
     ]
     if len(sizes) > _IMAGE_SIZES:
         lines.append(f"  and {len(sizes) - _IMAGE_SIZES:,} more sizes")
-    lines += ["", *_left_out(survey), *_labels(survey), *(f"hardly meant: {printable(text)}" for text in survey.remarks)]
+    lines += ["", *_left_out(survey), *_labels(survey)]
+    lines += [f"hardly meant: {printable(remark)}" for remark in survey.remarks]
     how = "decoded" if survey.pixels_decoded else "header and end of file looked at; --pixels decodes them"
     lines += [f"unreadable images: {len(unreadable):,} of {len(dataset):,} ({how})"]
     lines += [f"  {printable(image.file)} {printable(image.reason)}" for image in unreadable]

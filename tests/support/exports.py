@@ -269,6 +269,22 @@ def cvat_voc(root):
     return Expected("voc", root / "JPEGImages", root / "Annotations", splits=("default",))
 
 
+def cvat_voc_of_folders(root):
+    """CVAT keeps the folders that images were uploaded in; two images may have one file name."""
+    split = {"a": TRAIN["a"]}, {"b": TRAIN["b"], "c": TRAIN["c"]}
+    for folder, images in zip(("", "second batch"), split, strict=True):
+        write_voc(root / "JPEGImages" / folder, root / "Annotations" / folder, images)
+    write_text(root / "ImageSets" / "Main" / "default.txt", "a\nsecond batch/b\nsecond batch/c\n")
+    return Expected("voc", root / "JPEGImages", root / "Annotations", splits=("default",))
+
+
+def annotations_in_xmls(root):
+    """As Oxford-IIIT Pets and TensorFlow's tutorials have them."""
+    write_voc(root / "images", root / "annotations" / "xmls", TRAIN)
+    write_text(root / "annotations" / "README", "text")
+    return Expected("voc", root / "images", root / "annotations" / "xmls", splits=())
+
+
 # ---------------------------------------------------------------- COCO
 
 
@@ -353,6 +369,8 @@ MAKERS = {
         vocdevkit,
         fiftyone_voc,
         cvat_voc,
+        cvat_voc_of_folders,
+        annotations_in_xmls,
         roboflow_coco,
         fiftyone_coco,
         cvat_coco,

@@ -74,6 +74,14 @@ class Tree:
             self._suffixes[key] = frozenset(map(str.lower, found))
         return not self._suffixes[key].isdisjoint(suffixes)
 
+    def walk(self, folder: Path) -> list[str]:
+        """Return the names in a folder, and the paths of those in its folders, below it; links are not followed."""
+        found = list(self.names(folder))
+        for name in self.folders(folder):
+            if not os.path.islink(folder / name):
+                found += [f"{name}/{inner}" for inner in self.walk(folder / name)]
+        return found
+
     def _listed(self, folder: Path) -> tuple[list[str], list[str]]:
         key = str(folder)
         if key not in self._seen:
@@ -90,9 +98,13 @@ class Tree:
 def files_with(names: Iterable[str], suffixes: tuple[str, ...]) -> Iterator[str]:
     """Yield which names end in one of these suffixes, in any case, as they come."""
     for name in names:
-        # "._a.xml" is what macOS leaves beside "a.xml" on foreign disks
-        if name.lower().endswith(suffixes) and not name.startswith("."):
+        if name.lower().endswith(suffixes) and not _is_hidden(name):
             yield name
+
+
+def _is_hidden(name: str) -> bool:
+    """Tell whether a file is hidden: "._a.xml" is what macOS leaves beside "a.xml" on foreign disks."""
+    return name.startswith(".") or "/." in name
 
 
 def by_stem(names: Iterable[str], suffixes: Sequence[str]) -> dict[str, str]:
@@ -100,7 +112,7 @@ def by_stem(names: Iterable[str], suffixes: Sequence[str]) -> dict[str, str]:
     found: list[tuple[int, str, str]] = []
     for name in names:
         stem, suffix = os.path.splitext(name)
-        if suffix.lower() in suffixes and not name.startswith("."):
+        if suffix.lower() in suffixes and not _is_hidden(name):
             found.append((suffixes.index(suffix.lower()), name, stem))
     return {stem: name for _, name, stem in sorted(found, reverse=True)}
 
@@ -112,10 +124,10 @@ def named_folder(value: str | os.PathLike[str], root: Path, argument: str) -> Pa
         DatasetError: There is no such folder.
     """
     for folder in (root / value, Path(os.path.abspath(value))):
-        if os.path.isdir(folder):
+        if os.fspath(value) and os.path.isdir(folder):
             return Path(os.path.abspath(folder))
     raise DatasetError(
-        f"{argument} must be a folder, got {os.fspath(value)}, which is neither here nor in {root.as_posix()}: "
+        f"{argument} must be a folder, got {os.fspath(value) or repr('')}, which is neither here nor in {root.as_posix()}: "
         "correct the path"
     )
 
