@@ -127,8 +127,8 @@ def named_folder(value: str | os.PathLike[str], root: Path, argument: str) -> Pa
         if os.fspath(value) and os.path.isdir(folder):
             return Path(os.path.abspath(folder))
     raise DatasetError(
-        f"{argument} must be a folder, got {os.fspath(value) or repr('')}, which is neither here nor in {root.as_posix()}: "
-        "correct the path"
+        f"{argument} must be a folder, got {os.fspath(value) or repr('')}, which is neither here nor in "
+        f"{root.as_posix()}: correct the path"
     )
 
 

@@ -404,7 +404,7 @@ def test_files_of_folders_below_pair_by_path_or_by_a_name_that_is_one_of_a_kind(
         path.write_text(voc_xml(voc_object("cat")))
     for stem in ("a", "one/b", "elsewhere/c", "elsewhere/b", "elsewhere/bare"):
         save(tmp_path / "JPEGImages" / f"{stem}.png", picture())
-    with pytest.warns(InvalidAnnotationWarning, match=r"1 invalid annotation .*Annotations/two/b.xml: its image is mis"):
+    with pytest.warns(InvalidAnnotationWarning, match=r"1 invalid .*Annotations/two/b.xml: its image is mis"):
         dataset = VocDataset(tmp_path)
     found = [dataset.image_path(index).relative_to(dataset.root).as_posix() for index in range(len(dataset))]
     assert found == ["JPEGImages/a.png", "JPEGImages/one/b.png", "JPEGImages/elsewhere/c.png"]
