@@ -156,6 +156,29 @@ def cvat_yolo_1_1(root):
     return Expected("yolo", root / "obj_train_data", root / "obj_train_data")
 
 
+def cvat_yolo_1_1_of_subsets(root):
+    """Subsets have CVAT's names, and images the folders that they were uploaded in."""
+    folders = root / "obj_Train_data" / "images", root / "obj_Validation_data" / "images"
+    write_text(root / "obj.names", "".join(f"{name}\n" for name in CLASSES))
+    settings = "classes = 2\nTrain = data/Train.txt\nValidation = data/Validation.txt\nnames = data/obj.names\n"
+    write_text(root / "obj.data", f"{settings}backup = backup/\n")
+    for folder, name, images in zip(folders, ("Train", "Validation"), (TRAIN, VALID), strict=True):
+        write_yolo(folder, folder, images)
+        lines = "".join(f"data/obj_{name}_data/images/{stem}.png\n" for stem in images)
+        write_text(root / f"{name}.txt", lines)
+    other = ("Validation", boxes_of(VALID))
+    return Expected("yolo", folders[0], folders[0], splits=("Train", "Validation"), other=other)
+
+
+def roboflow_darknet(root):
+    for split, images in {"train": TRAIN, "valid": VALID}.items():
+        write_yolo(root / split, root / split, images)
+        write_text(root / split / "_darknet.labels", "\n".join(CLASSES))
+    write_text(root / "README.roboflow.txt", "exported via roboflow.com\n")
+    other = ("valid", boxes_of(VALID))
+    return Expected("yolo", root / "train", root / "train", splits=("train", "valid"), other=other)
+
+
 def darknet(root):
     """All that is darknet's is in `data/`, paths are relative to where darknet was run, or absolute there."""
     write_yolo(root / "obj", root / "obj", {**TRAIN, **VALID})
@@ -357,6 +380,8 @@ MAKERS = {
         label_studio_yolo,
         labelimg_yolo,
         cvat_yolo_1_1,
+        cvat_yolo_1_1_of_subsets,
+        roboflow_darknet,
         darknet,
         cvat_ultralytics,
         nc_without_names,

@@ -167,8 +167,9 @@ def chosen_split(split: str | None, splits: Sequence[str], where: Path) -> str |
     """
     if split is None and len(splits) <= 1:
         return splits[0] if splits else None
-    if split is None and "train" in splits:
-        return "train"
+    trains = [name for name in splits if name.lower() == "train"]  # CVAT's is "Train"
+    if split is None and len(trains) == 1:
+        return trains[0]
     if split in splits:
         return split
     known = f"one of {', '.join(splits)}" if splits else "None"

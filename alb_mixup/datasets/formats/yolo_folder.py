@@ -47,7 +47,8 @@ class YoloFolder:
     def label_file(self, image: str) -> str:
         """Return the label file of an image, both below the root."""
         if self.labels is None:
-            return label_file(image)
+            usual, beside = label_file(image), f"{image.rpartition('.')[0]}.txt"
+            return beside if usual not in self.listing and beside in self.listing else usual
         tail = f"/{image}".rpartition("/images/")[2].lstrip("/")
         nested = f"{self.labels}/{tail.rpartition('.')[0]}.txt".lstrip("/")
         if nested in self.listing or "/" not in tail:
@@ -184,7 +185,7 @@ def _located(index: YoloIndex, entry: str) -> Path:
             says_enough = "/" in below.strip("/") or is_split(below) or os.path.isfile(path)
             if ".." not in below and not os.path.isabs(below) and says_enough and os.path.exists(path):
                 return path
-    if not Path(os.path.abspath(root / entry)).is_relative_to(root):
+    if not Path(os.path.abspath(root / entry.removeprefix("../"))).is_relative_to(root):
         raise _leads_out(index, entry)
     raise DatasetError(
         f"data.yaml must name a folder of images or a list of them, got {entry!r:.300}, which is not in "
