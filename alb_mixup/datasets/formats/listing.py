@@ -2,8 +2,10 @@
 
 import os
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
+from urllib.parse import unquote
 
 from alb_mixup.errors import DatasetError
 
@@ -18,10 +20,30 @@ class Listing:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._names: dict[str, frozenset[str]] = {}
+        self._alike: dict[str, dict[str, list[str]]] = {}
 
     def __contains__(self, file: str) -> bool:
         folder, _, name = file.rpartition("/")
         return name in self.names(folder)
+
+    def find(self, file: str) -> str | None:
+        """Return a file as it is called here; None where there is none, or more than one that may be meant.
+
+        Where no name is the same, one is meant that is the same URL-quoted, in upper and lower case, or in another form
+        of Unicode (macOS writes "ü" as two characters).
+        """
+        for text in (file, unquote(file)):
+            folder, _, name = text.rpartition("/")
+            if name in self.names(folder):
+                return text
+            if folder not in self._alike:
+                alike = self._alike[folder] = {}
+                for known in self.names(folder):
+                    alike.setdefault(_form(known), []).append(known)
+            found = self._alike[folder].get(_form(name), [])
+            if len(found) == 1:
+                return f"{folder}/{found[0]}" if folder else found[0]
+        return None
 
     def names(self, folder: str) -> frozenset[str]:
         """Return the names in a folder below the root, POSIX; none where there is no such folder, or it leads out."""
@@ -32,6 +54,10 @@ class Listing:
             except (OSError, ValueError):
                 self._names[folder] = frozenset()
         return self._names[folder]
+
+
+def _form(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def names_in(folder: Path, argument: str) -> list[str]:

@@ -268,12 +268,22 @@ def _images_for(root: Path, tree: Tree, xml_folder: Path, xml: dict[str, str]) -
     likely = [root / by_name[name] for name in _IMAGE_FOLDERS if name in by_name]
     others = [root / name for name in folders if not is_split(name)]
     fallback = None
-    for folder in dict.fromkeys((*likely, xml_folder, root, *others)):
+    for folder in dict.fromkeys((*likely, xml_folder, root)):
         images = _paired(xml, by_stem(_files(root, tree, folder), IMAGE_SUFFIXES))
         if not xml.keys().isdisjoint(images):
             return folder, images
         if images and fallback is None:
             fallback = folder, images
+    # A folder of any other name must be the only one: there may be one of masks beside
+    pairs = ((folder, _paired(xml, by_stem(_files(root, tree, folder), IMAGE_SUFFIXES))) for folder in others)
+    found = [(folder, images) for folder, images in pairs if not xml.keys().isdisjoint(images)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise DatasetError(
+            f"images must be one folder of the images that {xml_folder.as_posix()} annotates, got "
+            f"{', '.join(folder.name for folder, _ in found)} in {root.as_posix()}: name one with images="
+        )
     if fallback is None and likely:
         fallback = likely[0], {}
     if fallback is None:
