@@ -1,6 +1,7 @@
 """What a dataset holds, and what is wrong with it: annotations, label files, images."""
 
 import os
+import threading
 from collections import Counter, deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -103,8 +104,10 @@ def _look_at_all(dataset: DetectionDataset, pixels: bool) -> Iterator[tuple[str 
     """What is wrong with each image, if anything, and its (height, width), if it can be told; in order."""
     batches = iter(range(begin, min(begin + _TOGETHER, len(dataset))) for begin in range(0, len(dataset), _TOGETHER))
 
+    stopped = threading.Event()
+
     def look(batch: range) -> list[tuple[str | None, tuple[int, int] | None]]:
-        return [_look(dataset, index, pixels) for index in batch]
+        return [_look(dataset, index, pixels) for index in batch if not stopped.is_set()]
 
     pool = ThreadPoolExecutor(_THREADS)
     try:
@@ -113,7 +116,10 @@ def _look_at_all(dataset: DetectionDataset, pixels: bool) -> Iterator[tuple[str 
             yield from waiting.popleft().result()
             waiting.extend(pool.submit(look, batch) for batch in islice(batches, 1))
     finally:
-        pool.shutdown(cancel_futures=True)
+        # Not waited for: Python takes a thread for ended where a second Ctrl-C comes while it is waited for, and then
+        # ends beneath one that decodes. It waits itself, when it ends.
+        stopped.set()
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _look(dataset: DetectionDataset, index: int, pixels: bool) -> tuple[str | None, tuple[int, int] | None]:

@@ -102,6 +102,27 @@ def test_invalid_annotations_are_told_of_in_one_sentence_of_the_shell(tmp_path, 
     assert "on_invalid" not in said
 
 
+@pytest.mark.parametrize("command", ["generate", "convert"])
+def test_a_dataset_of_which_nothing_is_left_is_named_as_the_shell_names_it(command, tmp_path, capsys):
+    root = layouts.write_yolo(tmp_path / "set")
+    for path in (root / "labels" / "train").iterdir():
+        path.write_bytes(b"\xff\xfe")
+    assert main([command, str(root), str(tmp_path / "out"), "--quiet"]) == 2
+    said = f"alb-mixup: SRC must have an image that can be used, got none in {root}: correct what is invalid there\n"
+    assert capsys.readouterr().err == said
+
+
+def test_a_set_of_another_dataset_is_not_told_apart_by_hashes(tmp_path, capsys):
+    root = layouts.write_yolo(tmp_path / "set")
+    arguments = ["generate", str(root), str(tmp_path / "mixed"), "--quiet"]
+    assert main(arguments) == 0
+    (root / "labels" / "train" / "0.txt").write_text("0 .5 .5 .1 .1\n")
+    assert main(arguments) == 2
+    assert capsys.readouterr().err.endswith(
+        f"got {tmp_path / 'mixed'}, made with another dataset: take another folder\n"
+    )
+
+
 def test_options_of_reading_reach_the_reader(tmp_path, capsys):
     root = layouts.write_coco(tmp_path / "set")
     (root / "images").rename(root / "pictures")

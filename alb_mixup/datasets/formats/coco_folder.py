@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from alb_mixup._support.regular import open_regular
-from alb_mixup.datasets.formats.listing import Listing, Tree, files_with, is_split, named_folder, split_names
+from alb_mixup.datasets.formats.listing import Listing, Tree, files_with, named_folder, split_names
 from alb_mixup.errors import DatasetError
 
 COCO_KEYS = ("images", "annotations", "categories")
@@ -89,10 +89,6 @@ def find_images(annotations: Path, images: str | os.PathLike[str] | None, files:
     folders = _neighbours(annotations) if images is None else [named_folder(images, annotations.parent, "images")]
     listings = (Listing(folder) for folder in folders)
     found = next((listing for listing in listings if not files or _holds_some(listing, files)), None)
-    if found is None and images is None:
-        # A folder of any other name must be the only one: there may be one of masks beside
-        others = [listing for listing in map(Listing, _others(annotations, folders)) if _holds_some(listing, files)]
-        found = others[0] if len(others) == 1 else None
     if found is not None:
         return found
     raise DatasetError(
@@ -107,19 +103,8 @@ def _holds_some(listing: Listing, files: Sequence[str]) -> bool:
 
 def _neighbours(annotations: Path) -> list[Path]:
     """The folders that usually hold the images of an annotation file, those that exist, the likeliest first."""
-    split = annotations.stem.rpartition("_")[2]
-    usual = (split, f"images/{split}", "images", "data", "")
-    found = [base / below for base in _bases(annotations) for below in usual]
-    return [folder for folder in dict.fromkeys(found) if os.path.isdir(folder)]
-
-
-def _others(annotations: Path, usual: Sequence[Path]) -> list[Path]:
-    """The folders beside them that have no split's name."""
-    tree = Tree()
-    found = [base / name for base in _bases(annotations) for name in tree.folders(base) if not is_split(name)]
-    return [folder for folder in dict.fromkeys(found) if folder not in usual]
-
-
-def _bases(annotations: Path) -> list[Path]:
     own = annotations.parent
-    return [own.parent, own] if own.name.lower().startswith("annotation") else [own]
+    bases = [own.parent, own] if own.name.lower().startswith("annotation") else [own]
+    split = annotations.stem.rpartition("_")[2]
+    found = [base / below for base in bases for below in (split, f"images/{split}", "images", "data", "")]
+    return [folder for folder in dict.fromkeys(found) if os.path.isdir(folder)]

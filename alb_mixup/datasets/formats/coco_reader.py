@@ -251,6 +251,8 @@ def _files_of(names: Sequence[str | Elsewhere | None], listing: Listing) -> list
         else name and listing.find(name)
         for name in names
     ]
+    if found == names:  # as it nearly always is
+        return found
     exact = {file for file, name in zip(found, names, strict=True) if file == name}
     guessed = Counter(file for file, name in zip(found, names, strict=True) if file != name)
     return [

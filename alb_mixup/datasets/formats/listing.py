@@ -32,6 +32,8 @@ class Listing:
         Where no name is the same, one is meant that is the same URL-quoted, in upper and lower case, or in another form
         of Unicode (macOS writes "ü" as two characters).
         """
+        if file in self:
+            return file
         for text in (file, unquote(file)):
             folder, _, name = text.rpartition("/")
             if name in self.names(folder):
