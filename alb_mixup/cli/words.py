@@ -5,6 +5,7 @@ import re
 # Arguments that the shell calls something else than `--their-name`.
 _OTHERS = {
     "path": "SRC",
+    "data": "SRC",
     "root": "SRC",
     "dataset": "SRC",
     "destination": "DST",

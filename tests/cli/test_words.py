@@ -18,6 +18,7 @@ from tests.support import damage, layouts
          "--images must be a folder, got 'x': name it with --images"),
         ("path must be a dataset, got x: choose with layout= one of coco, voc",
          "SRC must be a dataset, got x: choose with --layout one of coco, voc"),
+        ("data must be a data.yaml, got /data/x: in data.yaml", "SRC must be a data.yaml, got /data/x: in data.yaml"),
         ("pass on_invalid='drop' or on_invalid=\"clip\".", "pass --on-invalid drop or --on-invalid clip."),
         ("take ratio_range=(0.45, 0.55), or min_weight=0.3", "take --ratio-range 0.45 0.55, or --min-weight 0.3"),
         ("keep_difficult=True keeps them", "--keep-difficult keeps them"),

@@ -342,6 +342,21 @@ def test_a_folder_that_cannot_be_listed(tmp_path, monkeypatch):
             build(tmp_path / "set")
 
 
+def test_a_folder_of_images_that_cannot_be_listed_is_not_passed_over(tmp_path, monkeypatch):
+    yolo(tmp_path, {"a": "", "locked/b": ""})
+    assert len(open_dataset(tmp_path)) == 2
+    scanned = os.scandir
+
+    def scandir(path):
+        if os.fspath(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied", os.fspath(path))
+        return scanned(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(DatasetError, match=r"images must be in folders that can be listed, got .*/locked: Permission"):
+        open_dataset(tmp_path)
+
+
 # ---------------------------------------------------------------- class names
 
 ODD_NAMES = ["a\rb", "a\x85b", "a\x1b[31mb", "a\u2028b", "a\nb", "quote\" 'and' back\\slash", "\ufeffx", "a  b"]

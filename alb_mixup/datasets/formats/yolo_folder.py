@@ -230,8 +230,15 @@ def _images_of(listing: Listing, path: Path, index: YoloIndex) -> Iterator[str]:
 
 
 def _walk(root: Path, folder: Path, *, recursive: bool) -> Iterator[str]:
-    for where, folders, names in os.walk(folder):
+    for where, folders, names in os.walk(folder, onerror=_cannot_be_listed):
         folders[:] = sorted(folders) if recursive else []
         below = Path(where).relative_to(root).as_posix()
         prefix = "" if below == "." else f"{below}/"
         yield from (prefix + name for name in sorted(files_with(names, IMAGE_SUFFIXES)))
+
+
+def _cannot_be_listed(error: OSError) -> None:
+    raise DatasetError(
+        f"images must be in folders that can be listed, got {error.filename}: {error.strerror}; allow to read it, or "
+        "move it elsewhere"
+    ) from error
