@@ -47,7 +47,7 @@ class YoloFolder:
     def label_file(self, image: str) -> str:
         """Return the label file of an image, both below the root."""
         if self.labels is None:
-            usual, beside = label_file(image), f"{image.rpartition('.')[0]}.txt"
+            usual, beside = label_file(image), f"{os.path.splitext(image)[0]}.txt"
             return beside if usual not in self.listing and beside in self.listing else usual
         tail = f"/{image}".rpartition("/images/")[2].lstrip("/")
         nested = f"{self.labels}/{tail.rpartition('.')[0]}.txt".lstrip("/")

@@ -181,6 +181,7 @@ def test_a_photograph_is_turned_as_viewers_turn_it(root, orientation):
         ("images/x/images/a.png", "images/x/labels/a.txt"),
         ("a.jpg", "a.txt"),
         ("my_images/a.jpg", "my_images/a.txt"),
+        ("v1.0/images/a", "v1.0/labels/a.txt"),
     ],
 )
 def test_pairing(image, labels):
