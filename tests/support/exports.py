@@ -236,6 +236,13 @@ def fiftyone_yolo(root):
     return Expected("yolo", root / "images/train", root / "labels/train", splits=("train", "val"), other=other)
 
 
+def fiftyone_yolo_v4(root):
+    write_yolo(root / "data", root / "data", TRAIN)
+    write_text(root / "obj.names", "\n".join(CLASSES))
+    write_text(root / "images.txt", "".join(f"data/{stem}.png\n" for stem in TRAIN))
+    return Expected("yolo", root / "data", root / "data")
+
+
 def windows_yolo(root):
     """Backslashes in the data.yaml and in its lists."""
     for split, images in {"train": TRAIN, "val": VALID}.items():
@@ -387,6 +394,7 @@ MAKERS = {
         nc_without_names,
         roboflow_yolo,
         fiftyone_yolo,
+        fiftyone_yolo_v4,
         windows_yolo,
         roboflow_voc,
         kaggle_voc,

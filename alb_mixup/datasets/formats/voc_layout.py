@@ -39,6 +39,7 @@ class VocLayout:
         lists: Split to its list, below the root.
         splits: The splits that there are.
         split: The split whose folder was chosen; None: a list has to be read, or all is asked for.
+        beside: Folders in that of the annotations that hold annotations too, and are not read.
     """
 
     root: Path
@@ -49,6 +50,7 @@ class VocLayout:
     lists: dict[str, str]
     splits: tuple[str, ...] = ()
     split: str | None = None
+    beside: tuple[str, ...] = ()
 
     def stems(self, split: str | None) -> list[str]:
         """Return the names of the images in a split, or of every annotation.
@@ -254,6 +256,9 @@ def _of_folders(root: Path, tree: Tree, xml_folder: Path | None, image_folder: P
         tuple(name for name in lists if name.lower() in {"train", "val", "test"}) + tuple(
             name for name in lists if "_" not in name and name.lower() not in {"train", "val", "test"}
         ),
+        beside=tuple((root / name).as_posix() for name in tree.folders(root) if tree.has(root / name, _XML))
+        if xml_folder == root
+        else (),
     )  # fmt: skip
 
 

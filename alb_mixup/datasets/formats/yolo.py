@@ -190,6 +190,7 @@ class _Reader:
     def remark(self) -> None:
         """Find the label files without images, and say where hardly any image has labels, or weights seem to be ids."""
         self.found.orphans = orphans(self._listing, self._files, self._label_files)
+        self._log.remark_beside(self._folder.beside)
         if self._files and len(self.found.unlabelled) == len(self._files):
             self._log.remarks.append(
                 f"none of the {len(self._files)} images of {self._folder.split!r} in {self._root} has a label file, so "
