@@ -1,11 +1,13 @@
 """`alb-mixup check`: what a dataset holds, and what is wrong with it."""
 
 import argparse
+import dataclasses
 import json
 import os
 
 from alb_mixup.cli.parser import SOURCE, add_partners, add_reading
 from alb_mixup.cli.source import open_source
+from alb_mixup.cli.words import in_shell_words
 from alb_mixup.generation.verify import verify
 from alb_mixup.view.report import as_json, partners_as_json, partners_report, report
 from alb_mixup.view.survey import shares_of_draws, survey
@@ -34,6 +36,7 @@ keys of --json (new ones may come, none will go or change):
   pixels_decoded              true with --pixels
   invalid                     list of {"file", "object", "reason"}; object is a position in the file, or null
   unreadable                  list of {"file", "reason"}: images
+  remarks                     list of what is not invalid, but hardly meant, in words
   partners                    with --partners: {"law", "classes", "without_boxes"}; each class, and the images without
                               boxes, with their share of draws as {"before", "after"}; else null
   not_as_generated            of a set that `generate` wrote: list of what is not as it was written
@@ -63,6 +66,7 @@ def run(arguments: argparse.Namespace) -> tuple[str, int]:
     dataset, law = open_source(arguments), arguments.partners
     drawn = None if law is None else shares_of_draws(law, dataset)
     found = survey(dataset, pixels=arguments.pixels, progress=not arguments.quiet)
+    found = dataclasses.replace(found, remarks=tuple(map(in_shell_words, found.remarks)))
     damaged = verify(arguments.src) if os.path.isdir(arguments.src) else []
     is_clean = found.is_clean and not damaged
     if arguments.json:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from alb_mixup._support.text import counted
 from alb_mixup.cli.terminal import complain
+from alb_mixup.cli.words import in_shell_words
 from alb_mixup.datasets import DetectionDataset, open_dataset
 from alb_mixup.errors import ArgumentError, InvalidAnnotationWarning
 
@@ -37,8 +38,12 @@ def open_source(arguments: argparse.Namespace) -> DetectionDataset:
 
 
 def tell_of_invalid(dataset: DetectionDataset, arguments: argparse.Namespace) -> None:
-    """Say in one line that invalid annotations are left out, and how to see them."""
-    if dataset.invalid and not arguments.quiet:
+    """Say in one line that invalid annotations are left out, and how to see them; and each remark in one."""
+    if arguments.quiet:
+        return
+    for remark in dataset.remarks:
+        complain(f"alb-mixup: warning: {in_shell_words(remark)}")
+    if dataset.invalid:
         done = "clipped or left out" if arguments.on_invalid == "clip" else "left out"
         complain(
             f"alb-mixup: warning: {counted(len(dataset.invalid), 'invalid annotation')} {done}, such as "

@@ -5,6 +5,7 @@ import re
 # Arguments that the shell calls something else than `--their-name`.
 _OTHERS = {
     "path": "SRC",
+    "data": "SRC",
     "root": "SRC",
     "dataset": "SRC",
     "destination": "DST",
@@ -21,6 +22,17 @@ _SUBJECT = re.compile(rf"^({_NAMES})(?= must )")
 _VALUE = re.compile(
     rf"(?<![\w/.])({_NAMES})=(?:(True)\b|'([^']*)'|\"([^\"]*)\"|\(([-\d.]+), ([-\d.]+)\)|(?=[\w\[-])|(?![\w=]))"
 )
+# What Python's callers give, and the shell's do not: told of the argument that a message begins with.
+_PYTHON = tuple(
+    (re.compile(pattern), words)
+    for pattern, words in (
+        (r" must be (?:None|False)\b(?! or )", " must be left out"),
+        (r" must be True\b", " must be given"),
+        (r", or None(?=, got )", ""),
+        (r"(?<=, got )(?:None|False)(?=[ :,]|$)", "nothing"),
+        (r"(?<=, got )True(?=[ :,]|$)", "it"),
+    )
+)
 
 
 def in_shell_words(message: str) -> str:
@@ -32,7 +44,11 @@ def in_shell_words(message: str) -> str:
     Returns:
         The text, its arguments renamed.
     """
-    return _VALUE.sub(_assigned, _SUBJECT.sub(lambda match: _name(match[1]), message))
+    if _SUBJECT.match(message):
+        message = _SUBJECT.sub(lambda match: _name(match[1]), message)
+        for python, words in _PYTHON:
+            message = python.sub(words, message, count=1)
+    return _VALUE.sub(_assigned, message)
 
 
 def _name(argument: str) -> str:

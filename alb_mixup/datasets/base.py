@@ -31,6 +31,7 @@ class Found:
     """What a reader found beside images and boxes.
 
     Attributes:
+        remarks: What is not invalid, but hardly meant, each a sentence: such as 6th numbers that seem to be ids.
         left_out: How many objects were left out on purpose, by reason.
         unlabelled: Images without a label file, below the root.
         orphans: Label files without an image, below the root.
@@ -70,6 +71,7 @@ class DetectionDataset(Sequence[dict[str, Any]]):
         split: The split that was asked for, or None.
         classes: The class names; the part returned by `annotated` has the same.
         invalid: Everything invalid that was found, each with `file`, `object_index` (or None) and `reason`.
+        remarks: What is not invalid, but hardly meant, each a sentence: such as 6th numbers that seem to be ids.
         left_out: How many objects were left out on purpose, by reason: `{"crowd": 3}`, `{"difficult": 2}`.
         splits: The splits that the source has, as far as it names any.
         has_masks: Whether samples have `masks`: whether they were asked for, of a reader that has them.
@@ -107,6 +109,7 @@ class DetectionDataset(Sequence[dict[str, Any]]):
         self.split = split
         self.classes = tuple(classes)
         self.invalid = tuple(log.records)
+        self.remarks = tuple(log.remarks)
         self._annotations = annotations
         self._images = np.arange(len(annotations.sizes))
         self._spec = None if spec is None else dict(spec)
@@ -266,6 +269,8 @@ def absolute_path(path: str | os.PathLike[str], argument: str = "root", of: str 
     """
     if not isinstance(path, (str, os.PathLike)):
         raise ArgumentError(f"{argument} must be the path of {of}, a str or Path, got {path!r}: give one")
+    if not os.fspath(path):  # such as an unset variable of a shell; it would be the working directory
+        raise ArgumentError(f"{argument} must be the path of {of}, got '': give one, such as '.'")
     if "://" in os.fspath(path):
         raise ArgumentError(f"{argument} must lie on this machine, got {path!r}, a URL: copy it here first")
     return Path(os.path.abspath(path))

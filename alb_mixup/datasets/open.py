@@ -89,7 +89,8 @@ def open_dataset(
         state = "is a link to nothing" if os.path.lexists(source) else "does not exist"
         raise DatasetError(f"path must be a dataset, got {source.as_posix()}, which {state}: correct the path")
     tree = Tree()
-    source, kind, splits = _resolve(source, split, layout, tree)
+    is_named = images is not None or annotations is not None
+    source, kind, splits = _resolve(source, split, layout, tree, is_named=is_named)
     if splits:
         split = None  # the folder of one split
     for name, given, kinds in (
@@ -138,30 +139,40 @@ def sample_dataset() -> VocDataset:
 
 
 def _resolve(
-    source: Path, split: str | None, layout: Layout | None, tree: Tree
+    source: Path, split: str | None, layout: Layout | None, tree: Tree, *, is_named: bool
 ) -> tuple[Path, Layout, tuple[str, ...]]:
-    """The file or folder to open, its layout, and the splits where it is the folder of one of them."""
+    """The file or folder to open, its layout, and the splits where it is the folder of one of them.
+
+    Where images or annotations are named, and the layout, the folder is taken as it is given.
+    """
     if not os.path.isdir(source):
         return source, layout or _layout_of_file(source), ()
     names_in(source, "path")  # or an error that says why not
     found = _layouts(source, tree)
-    if layout is not None and (layout in found or not found):
+    if layout is not None and (layout in found or is_named):
         return source, layout, ()
-    if len(found) == 1:
-        return source, found[0], ()
-    if found:
-        raise DatasetError(
-            f"path must be a dataset of one layout, got {source.as_posix()}, which looks like more than one: "
-            f"{', '.join(_TITLES[each] for each in found)}: choose with layout= one of {', '.join(found)}"
-        )
-    below = _datasets_below(source, tree)
+    if layout is None and found:
+        return source, _only(found, source), ()
+    below = _datasets_below(source, tree, layout)
     if below and all(is_split(name) for name in below):
         chosen = chosen_split(split, tuple(below), source) or ""
-        return source / chosen, below[chosen], tuple(below)
+        return source / chosen, _only(below[chosen], source / chosen), tuple(below)
     if len(below) == 1:
-        [(name, kind)] = below.items()
-        return source / name, kind, ()
+        [(name, kinds)] = below.items()
+        return source / name, _only(kinds, source / name), ()
+    if layout is not None and not below:
+        return source, layout, ()  # whose reader says what is missing
     raise _unknown(source, below)
+
+
+def _only(found: Sequence[Layout], source: Path) -> Layout:
+    """The layout of a folder that looks like one of them alone."""
+    if len(found) == 1:
+        return found[0]
+    raise DatasetError(
+        f"path must be a dataset of one layout, got {source.as_posix()}, which looks like more than one: "
+        f"{', '.join(_TITLES[each] for each in found)}: choose with layout= one of {', '.join(found)}"
+    )
 
 
 def _layouts(source: Path, tree: Tree) -> list[Layout]:
@@ -194,26 +205,29 @@ def _layout_of_file(source: Path) -> Layout:
     return "yolo"
 
 
-def _datasets_below(source: Path, tree: Tree) -> dict[str, Layout]:
-    """The datasets in a folder's folders, or else in theirs, by their paths; those of two layouts are none."""
+def _datasets_below(source: Path, tree: Tree, layout: Layout | None) -> dict[str, list[Layout]]:
+    """The datasets in a folder's folders, or else in theirs, by their paths: the layouts that each looks like.
+
+    Of those that look like `layout`, that alone; None: of all.
+    """
     names = tree.folders(source)[:_MOST_FOLDERS]
     for paths in (
         names,
         [f"{name}/{inner}" for name in names for inner in tree.folders(source / name)],
     ):
-        found = {}
-        for path in paths[:_MOST_FOLDERS]:
-            layouts = _layouts(source / path, tree)
-            if layouts:
-                found[path] = layouts[0]
+        found = {path: _layouts(source / path, tree) for path in paths[:_MOST_FOLDERS]}
+        if layout is not None:
+            found = {path: [layout] for path, layouts in found.items() if layout in layouts}
+        found = {path: layouts for path, layouts in found.items() if layouts}
         if found:
             return found
     return {}
 
 
-def _unknown(source: Path, below: dict[str, Layout]) -> DatasetError:
+def _unknown(source: Path, below: dict[str, list[Layout]]) -> DatasetError:
     if below:
-        named = ", ".join(f"{name} ({_TITLES[kind]})" for name, kind in list(below.items())[:_NAMED])
+        kinds = {name: ", ".join(_TITLES[kind] for kind in found) for name, found in below.items()}
+        named = ", ".join(f"{name} ({kind})" for name, kind in list(kinds.items())[:_NAMED])
         more = f" and {len(below) - _NAMED} more" if len(below) > _NAMED else ""
         return DatasetError(
             f"path must be one dataset, got {source.as_posix()}, which holds {named}{more}: give one of these folders"

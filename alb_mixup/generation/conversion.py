@@ -152,7 +152,10 @@ class Conversion:
 
     def __post_init__(self) -> None:
         if not len(self.dataset):
-            raise ArgumentError(f"dataset must have at least one image, got {self.dataset!r}: nothing could be written")
+            raise ArgumentError(
+                f"dataset must have an image that can be used, got none in {self.dataset.root.as_posix()}: correct "
+                "what is invalid there"
+            )
         object.__setattr__(self, "val", check_files(self.output_format, self.quality, self.val))
         if self.image_format is not None:
             checks.choice("image_format", self.image_format, ("jpg", "png"))

@@ -92,10 +92,15 @@ class Plan:
     doing: ClassVar[str] = "mixing"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.dataset, DetectionDataset) or not len(self.dataset):
+        if not isinstance(self.dataset, DetectionDataset):
             raise ArgumentError(
-                "dataset must be a CocoDataset, YoloDataset or VocDataset with at least one image, got "
-                f"{self.dataset!r}: open_dataset(path) opens any of them"
+                f"dataset must be a CocoDataset, YoloDataset or VocDataset, got {self.dataset!r}: open_dataset(path) "
+                "opens any of them"
+            )
+        if not len(self.dataset):
+            raise ArgumentError(
+                f"dataset must have an image that can be used, got none in {self.dataset.root.as_posix()}: correct "
+                "what is invalid there"
             )
         for name, allowed in CHOICES.items():
             checks.choice(name, getattr(self, name), allowed)

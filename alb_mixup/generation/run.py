@@ -35,6 +35,7 @@ from alb_mixup.generation.record import written_image
 from alb_mixup.generation.verify import damaged, is_finished
 
 _NOTABLE = 0.001  # share of mixes that is worth a warning
+_LONG = ("dataset", "pipeline")  # settings whose value says nothing to anybody
 _MANIFEST, _SKIPPED = "manifest.csv", "skipped.csv"
 _BATCH = 64  # outputs whose files are synced together, before they are noted as done
 
@@ -188,7 +189,7 @@ def _claim(destination: Destination, plan: Plan | Conversion) -> None:
             )
         changed = {key: value for key, value in described.items() if found.get(key) != value}
         other = [
-            "another pipeline" if key == "pipeline" else f"{key}={found.get(key)!r} (now {value!r})"
+            f"another {key}" if key in _LONG else f"{key}={found.get(key)!r} (now {value!r})"
             for key, value in changed.items()
         ]
         if other:

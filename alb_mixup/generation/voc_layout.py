@@ -53,7 +53,8 @@ class VocLayout(Layout):
             for name, text in zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True):
                 _child(bndbox, name, text)
         ElementTree.indent(root)
-        return f"Annotations/{stem(image.name)}.xml", ElementTree.tostring(root, "unicode") + "\n"
+        text = ElementTree.tostring(root, "unicode").replace("\r", "&#13;")  # a plain one is read as a line feed
+        return f"Annotations/{stem(image.name)}.xml", f"{text}\n"
 
     def _corners(self, xyxy: NDArray[np.float64], hw: tuple[int, int]) -> list[list[str]]:
         low, high = xyxy[:, :2] + 1, xyxy[:, 2:]

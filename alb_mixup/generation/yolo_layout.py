@@ -85,7 +85,9 @@ class YoloLayout(Layout):
         """The data.yaml, paths in it relative to its own folder."""
         val = {} if self.val is None else {"val": self.val}
         content = {"train": self.images, **val, "names": dict(enumerate(self.classes)), **self._keypoints()}
-        text = yaml.safe_dump(content, allow_unicode=True, sort_keys=False)
+        # PyYAML writes NEL as it is, and reads it as a line break: then all beyond ASCII is escaped
+        is_plain = not any("\x85" in name for name in self.classes)
+        text = yaml.safe_dump(content, allow_unicode=is_plain, sort_keys=False)
         hint = "" if val else "# val: add your validation images, not mixed ones\n"
         yield "data.yaml", iter([text, hint])
 

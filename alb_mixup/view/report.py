@@ -54,6 +54,7 @@ def report(found: DetectionDataset | Survey) -> str:
     if len(sizes) > _IMAGE_SIZES:
         lines.append(f"  and {len(sizes) - _IMAGE_SIZES:,} more sizes")
     lines += ["", *_left_out(survey), *_labels(survey)]
+    lines += [f"hardly meant: {printable(remark)}" for remark in survey.remarks]
     how = "decoded" if survey.pixels_decoded else "header and end of file looked at; --pixels decodes them"
     lines += [f"unreadable images: {len(unreadable):,} of {len(dataset):,} ({how})"]
     lines += [f"  {printable(image.file)} {printable(image.reason)}" for image in unreadable]
@@ -86,6 +87,7 @@ def as_json(survey: Survey) -> dict[str, Any]:
             {"file": record.file, "object": record.object_index, "reason": record.reason} for record in dataset.invalid
         ],
         "unreadable": [image._asdict() for image in survey.unreadable],
+        "remarks": list(survey.remarks),
     }
 
 

@@ -1,6 +1,7 @@
 """What a dataset holds, and what is wrong with it: annotations, label files, images."""
 
 import os
+import threading
 from collections import Counter, deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -50,6 +51,7 @@ class Survey:
         images_without_boxes: How many.
         unreadable: Images that cannot be used.
         pixels_decoded: Whether every image was decoded; else its header and its end were looked at.
+        remarks: What is not invalid, but hardly meant; see `DetectionDataset`.
     """
 
     dataset: DetectionDataset
@@ -60,6 +62,7 @@ class Survey:
     images_without_boxes: int
     unreadable: tuple[UnreadableImage, ...]
     pixels_decoded: bool
+    remarks: tuple[str, ...] = ()
 
     @property
     def lacks_all_labels(self) -> bool:
@@ -101,8 +104,10 @@ def _look_at_all(dataset: DetectionDataset, pixels: bool) -> Iterator[tuple[str 
     """What is wrong with each image, if anything, and its (height, width), if it can be told; in order."""
     batches = iter(range(begin, min(begin + _TOGETHER, len(dataset))) for begin in range(0, len(dataset), _TOGETHER))
 
+    stopped = threading.Event()
+
     def look(batch: range) -> list[tuple[str | None, tuple[int, int] | None]]:
-        return [_look(dataset, index, pixels) for index in batch]
+        return [_look(dataset, index, pixels) for index in batch if not stopped.is_set()]
 
     pool = ThreadPoolExecutor(_THREADS)
     try:
@@ -111,7 +116,10 @@ def _look_at_all(dataset: DetectionDataset, pixels: bool) -> Iterator[tuple[str 
             yield from waiting.popleft().result()
             waiting.extend(pool.submit(look, batch) for batch in islice(batches, 1))
     finally:
-        pool.shutdown(cancel_futures=True)
+        # Not waited for: Python takes a thread for ended where a second Ctrl-C comes while it is waited for, and then
+        # ends beneath one that decodes. It waits itself, when it ends.
+        stopped.set()
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _look(dataset: DetectionDataset, index: int, pixels: bool) -> tuple[str | None, tuple[int, int] | None]:
@@ -150,6 +158,7 @@ def _count(
         images_without_boxes=len(images) - len(np.unique(of_row)),
         unreadable=unreadable,
         pixels_decoded=pixels,
+        remarks=dataset.remarks,
     )
 
 

@@ -16,7 +16,7 @@ from tests.support import damage, layouts
 JSON_KEYS = {
     "path", "layout", "split", "splits", "clean", "images", "boxes", "images_without_boxes",
     "images_without_label_file", "label_files_without_image", "left_out", "classes", "weights", "box_sides",
-    "image_sizes", "pixels_decoded", "invalid", "unreadable", "partners", "not_as_generated",
+    "image_sizes", "pixels_decoded", "invalid", "unreadable", "remarks", "partners", "not_as_generated",
 }  # fmt: skip
 
 
@@ -132,6 +132,25 @@ def test_no_label_file_at_all_is_not_clean(tmp_path, capsys):
         code, text = check(capsys, root)
     assert code == 1
     assert "no image has a label file (4 images): labels lie elsewhere" in text
+    assert "labelTxt/train holds 0.txt: name the labels' folder with --annotations, and" in text
+
+
+@pytest.mark.parametrize("command", ["check", "preview", "generate", "convert"])
+def test_every_command_says_what_is_hardly_meant(command, tmp_path, capsys):
+    """Track ids 0 and 1 are in [0, 1], so they are weights, and nothing is invalid."""
+    root = layouts.write_yolo(tmp_path / "set")
+    for path in (root / "labels" / "train").iterdir():
+        rows = [line.split()[:5] for line in path.read_text().splitlines()]
+        path.write_text("".join(f"{' '.join(row)} {number % 2}\n" for number, row in enumerate(rows)))
+    to = {"check": [], "preview": ["-o", tmp_path / "x.png", "-n", 1]}.get(command, [tmp_path / "out"])
+    assert main([command, str(root), *map(str, to)]) == 0
+    said = capsys.readouterr()
+    assert "are all whole, and 4 of them are 0: they are read as weights" in (said.out if not to else said.err)
+    assert main([command, str(root), *map(str, to), "--quiet"]) == 0
+    assert capsys.readouterr() == ("", "")
+    if command == "check":
+        (remark,) = found_by(capsys, root)[1]["remarks"]
+        assert "may be track ids or flags" in remark
 
 
 def test_what_is_left_out_is_counted(tmp_path, capsys):

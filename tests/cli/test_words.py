@@ -18,6 +18,15 @@ from tests.support import damage, layouts
          "--images must be a folder, got 'x': name it with --images"),
         ("path must be a dataset, got x: choose with layout= one of coco, voc",
          "SRC must be a dataset, got x: choose with --layout one of coco, voc"),
+        ("classes must be names, or None, got []: name each", "--classes must be names, got []: name each"),
+        ("split must be None, got 'x': leave it out", "--split must be left out, got 'x': leave it out"),
+        ("split must be one of a, b, got None for x", "--split must be one of a, b, got nothing for x"),
+        ("keep_difficult must be False for YOLO, got True: leave it out",
+         "--keep-difficult must be left out for YOLO, got it: leave it out"),
+        ("drop_weights must be True for masks, got False: add it",
+         "--drop-weights must be given for masks, got nothing: add it"),
+        ("the field must be None or a name, got None", "the field must be None or a name, got None"),
+        ("data must be a data.yaml, got /data/x: in data.yaml", "SRC must be a data.yaml, got /data/x: in data.yaml"),
         ("pass on_invalid='drop' or on_invalid=\"clip\".", "pass --on-invalid drop or --on-invalid clip."),
         ("take ratio_range=(0.45, 0.55), or min_weight=0.3", "take --ratio-range 0.45 0.55, or --min-weight 0.3"),
         ("keep_difficult=True keeps them", "--keep-difficult keeps them"),
@@ -100,6 +109,27 @@ def test_invalid_annotations_are_told_of_in_one_sentence_of_the_shell(tmp_path, 
     said = capsys.readouterr().err
     assert "--on-invalid" in said
     assert "on_invalid" not in said
+
+
+@pytest.mark.parametrize("command", ["generate", "convert"])
+def test_a_dataset_of_which_nothing_is_left_is_named_as_the_shell_names_it(command, tmp_path, capsys):
+    root = layouts.write_yolo(tmp_path / "set")
+    for path in (root / "labels" / "train").iterdir():
+        path.write_bytes(b"\xff\xfe")
+    assert main([command, str(root), str(tmp_path / "out"), "--quiet"]) == 2
+    said = f"alb-mixup: SRC must have an image that can be used, got none in {root}: correct what is invalid there\n"
+    assert capsys.readouterr().err == said
+
+
+def test_a_set_of_another_dataset_is_not_told_apart_by_hashes(tmp_path, capsys):
+    root = layouts.write_yolo(tmp_path / "set")
+    arguments = ["generate", str(root), str(tmp_path / "mixed"), "--quiet"]
+    assert main(arguments) == 0
+    (root / "labels" / "train" / "0.txt").write_text("0 .5 .5 .1 .1\n")
+    assert main(arguments) == 2
+    assert capsys.readouterr().err.endswith(
+        f"got {tmp_path / 'mixed'}, made with another dataset: take another folder\n"
+    )
 
 
 def test_options_of_reading_reach_the_reader(tmp_path, capsys):

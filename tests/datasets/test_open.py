@@ -91,6 +91,52 @@ def test_what_may_be_two(tmp_path):
     assert type(open_dataset(tmp_path, layout="voc")) is VocDataset
 
 
+def test_a_layout_that_is_named_is_that_which_is_opened(tmp_path):
+    yolo(tmp_path / "yolo")
+    with pytest.raises(DatasetError, match=r"root must hold XML files, .* got .*/yolo without any"):
+        open_dataset(tmp_path / "yolo", layout="voc")
+    with pytest.raises(DatasetError, match=r"annotations must be a COCO JSON file, got none in .*/yolo"):
+        open_dataset(tmp_path / "yolo", layout="coco")
+    assert type(open_dataset(tmp_path, layout="yolo")) is YoloDataset  # one folder below
+    add_voc(tmp_path / "voc", "a", voc_object())
+    assert type(open_dataset(tmp_path, layout="yolo")) is YoloDataset
+    assert type(open_dataset(tmp_path, layout="voc")) is VocDataset
+    with pytest.raises(DatasetError, match=r"holds voc \(Pascal VOC\), yolo \(YOLO\): give one of these folders"):
+        open_dataset(tmp_path)
+
+
+def test_what_may_be_two_is_not_chosen_from_one_folder_below_either(tmp_path):
+    yolo(tmp_path / "set")
+    add_voc(tmp_path / "set", "a")
+    with pytest.raises(DatasetError, match=r"got .*/set, which looks like more than one: Pascal VOC, YOLO"):
+        open_dataset(tmp_path)
+    assert type(open_dataset(tmp_path, layout="voc")) is VocDataset
+
+
+def test_folders_of_xml_files_side_by_side_are_datasets_of_which_none_is_chosen(tmp_path):
+    for name in ("cats", "dogs"):
+        add_voc(tmp_path / name, "a", voc_object(), flat=True)
+    with pytest.raises(DatasetError, match=r"holds cats \(Pascal VOC\), dogs \(Pascal VOC\): give one of these"):
+        open_dataset(tmp_path)
+    with pytest.raises(DatasetError, match="root must hold XML files"):
+        VocDataset(tmp_path)
+    (tmp_path / "dogs" / "a.xml").write_text("<project/>")
+    assert open_dataset(tmp_path).image_path(0).parent.name == "cats"
+
+
+def test_an_empty_path_is_not_the_working_directory(tmp_path, monkeypatch):
+    """As `alb-mixup check "$DATA"` gives it where the variable is not set."""
+    yolo(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    for build in (open_dataset, VocDataset, YoloDataset, CocoDataset):
+        with pytest.raises(ArgumentError, match=r"must be the path of .*, got '': give one, such as '.'"):
+            build("")
+    for argument in ("images", "annotations"):
+        with pytest.raises(DatasetError, match=f"{argument} must be a folder, got '', which is neither here nor"):
+            open_dataset(tmp_path, **{argument: ""})
+    assert len(open_dataset(".")) == 1
+
+
 def test_on_invalid_is_passed_on(tmp_path):
     yolo(tmp_path)
     (tmp_path / "labels" / "train" / "a.txt").write_text("1 .9 .5 .6 .1\n")

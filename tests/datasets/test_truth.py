@@ -342,6 +342,44 @@ def test_a_folder_that_cannot_be_listed(tmp_path, monkeypatch):
             build(tmp_path / "set")
 
 
+def test_a_folder_of_images_that_cannot_be_listed_is_not_passed_over(tmp_path, monkeypatch):
+    yolo(tmp_path, {"a": "", "locked/b": ""})
+    assert len(open_dataset(tmp_path)) == 2
+    scanned = os.scandir
+
+    def scandir(path):
+        if os.fspath(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied", os.fspath(path))
+        return scanned(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(DatasetError, match=r"images must be in folders that can be listed, got .*/locked: Permission"):
+        open_dataset(tmp_path)
+
+
+@pytest.mark.parametrize("layout", ["voc", "yolo"])
+def test_annotated_images_in_folders_below_flat_ones_are_not_passed_over_in_silence(tmp_path, layout):
+    write = {"voc": write_voc, "yolo": exports.write_yolo}[layout]
+    for folder, images in ((tmp_path, TRAIN), (tmp_path / "more", exports.VALID)):
+        write(folder, folder, images)
+        if layout == "yolo":
+            write_text(folder / "classes.txt", "big dog\ncat\n")
+    (tmp_path / "nothing").mkdir()
+    with pytest.warns(InvalidAnnotationWarning, match=r"images in .*/more are not part of the dataset.*: open each of"):
+        dataset = open_dataset(tmp_path)
+    assert read(dataset) == boxes_of(TRAIN)
+    assert len(dataset.remarks) == 1
+
+
+def test_folders_of_pairs_beside_one_list_of_names_are_splits(tmp_path):
+    for folder, images in (("first", TRAIN), ("second", exports.VALID)):
+        exports.write_yolo(tmp_path / folder, tmp_path / folder, images)
+    write_text(tmp_path / "classes.txt", "big dog\ncat\n")
+    assert read(open_dataset(tmp_path, "second")) == boxes_of(exports.VALID)
+    with pytest.raises(DatasetError, match=r"split must be one of first, second, got None"):
+        open_dataset(tmp_path)
+
+
 # ---------------------------------------------------------------- class names
 
 ODD_NAMES = ["a\rb", "a\x85b", "a\x1b[31mb", "a\u2028b", "a\nb", "quote\" 'and' back\\slash", "\ufeffx", "a  b"]

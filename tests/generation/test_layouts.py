@@ -148,3 +148,12 @@ def test_a_name_that_no_file_can_hold_is_refused():
     for output_format in LAYOUTS:
         with pytest.raises(ArgumentError, match="output_format must be able to hold"):
             LAYOUTS[output_format](["\ud800"], weights=True)
+
+
+@pytest.mark.parametrize("output_format", LAYOUTS)
+def test_names_with_line_ends_of_other_systems_are_read_back_as_they_are(output_format, tmp_path):
+    names = ["a\rb", "c\x85d", "e\nf", "g\r\nh", "é \u2028i"]  # a plain \r in XML and NEL in YAML are read as others
+    image = WrittenImage("0.png", (30, 40), [(1.0, 2.0, 9.0, 8.0)] * 5, list(range(5)), [1.0] * 5)
+    root = write(tmp_path, output_format, [image], classes=names)
+    found = alb_mixup.open_dataset(root, on_invalid="raise")
+    assert found.annotations(0)["labels"] == names

@@ -199,7 +199,7 @@ def test_other_settings_are_refused_and_named(changed, dataset, tmp_path):
 def test_another_dataset_is_refused(dataset, tmp_path):
     root = generate(dataset, tmp_path / "mixed", progress=False)
     other = alb_mixup.VocDataset(dataset.root, classes=[*dataset.classes, "more"])
-    with pytest.raises(OutputError, match="dataset="):
+    with pytest.raises(OutputError, match="made with another dataset: take another folder"):
         generate(other, root, progress=False)
 
 

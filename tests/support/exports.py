@@ -156,6 +156,29 @@ def cvat_yolo_1_1(root):
     return Expected("yolo", root / "obj_train_data", root / "obj_train_data")
 
 
+def cvat_yolo_1_1_of_subsets(root):
+    """Subsets have CVAT's names, and images the folders that they were uploaded in."""
+    folders = root / "obj_Train_data" / "images", root / "obj_Validation_data" / "images"
+    write_text(root / "obj.names", "".join(f"{name}\n" for name in CLASSES))
+    settings = "classes = 2\nTrain = data/Train.txt\nValidation = data/Validation.txt\nnames = data/obj.names\n"
+    write_text(root / "obj.data", f"{settings}backup = backup/\n")
+    for folder, name, images in zip(folders, ("Train", "Validation"), (TRAIN, VALID), strict=True):
+        write_yolo(folder, folder, images)
+        lines = "".join(f"data/obj_{name}_data/images/{stem}.png\n" for stem in images)
+        write_text(root / f"{name}.txt", lines)
+    other = ("Validation", boxes_of(VALID))
+    return Expected("yolo", folders[0], folders[0], splits=("Train", "Validation"), other=other)
+
+
+def roboflow_darknet(root):
+    for split, images in {"train": TRAIN, "valid": VALID}.items():
+        write_yolo(root / split, root / split, images)
+        write_text(root / split / "_darknet.labels", "\n".join(CLASSES))
+    write_text(root / "README.roboflow.txt", "exported via roboflow.com\n")
+    other = ("valid", boxes_of(VALID))
+    return Expected("yolo", root / "train", root / "train", splits=("train", "valid"), other=other)
+
+
 def darknet(root):
     """All that is darknet's is in `data/`, paths are relative to where darknet was run, or absolute there."""
     write_yolo(root / "obj", root / "obj", {**TRAIN, **VALID})
@@ -213,6 +236,13 @@ def fiftyone_yolo(root):
     return Expected("yolo", root / "images/train", root / "labels/train", splits=("train", "val"), other=other)
 
 
+def fiftyone_yolo_v4(root):
+    write_yolo(root / "data", root / "data", TRAIN)
+    write_text(root / "obj.names", "\n".join(CLASSES))
+    write_text(root / "images.txt", "".join(f"data/{stem}.png\n" for stem in TRAIN))
+    return Expected("yolo", root / "data", root / "data")
+
+
 def windows_yolo(root):
     """Backslashes in the data.yaml and in its lists."""
     for split, images in {"train": TRAIN, "val": VALID}.items():
@@ -267,6 +297,22 @@ def cvat_voc(root):
     write_text(root / "ImageSets" / "Main" / "default.txt", "".join(f"{stem}\n" for stem in TRAIN))
     write_text(root / "labelmap.txt", "# label:color_rgb:parts:actions\nbig dog:::\ncat:::\n")
     return Expected("voc", root / "JPEGImages", root / "Annotations", splits=("default",))
+
+
+def cvat_voc_of_folders(root):
+    """CVAT keeps the folders that images were uploaded in; two images may have one file name."""
+    split = {"a": TRAIN["a"]}, {"b": TRAIN["b"], "c": TRAIN["c"]}
+    for folder, images in zip(("", "second batch"), split, strict=True):
+        write_voc(root / "JPEGImages" / folder, root / "Annotations" / folder, images)
+    write_text(root / "ImageSets" / "Main" / "default.txt", "a\nsecond batch/b\nsecond batch/c\n")
+    return Expected("voc", root / "JPEGImages", root / "Annotations", splits=("default",))
+
+
+def annotations_in_xmls(root):
+    """As Oxford-IIIT Pets and TensorFlow's tutorials have them."""
+    write_voc(root / "images", root / "annotations" / "xmls", TRAIN)
+    write_text(root / "annotations" / "README", "text")
+    return Expected("voc", root / "images", root / "annotations" / "xmls", splits=())
 
 
 # ---------------------------------------------------------------- COCO
@@ -341,11 +387,14 @@ MAKERS = {
         label_studio_yolo,
         labelimg_yolo,
         cvat_yolo_1_1,
+        cvat_yolo_1_1_of_subsets,
+        roboflow_darknet,
         darknet,
         cvat_ultralytics,
         nc_without_names,
         roboflow_yolo,
         fiftyone_yolo,
+        fiftyone_yolo_v4,
         windows_yolo,
         roboflow_voc,
         kaggle_voc,
@@ -353,6 +402,8 @@ MAKERS = {
         vocdevkit,
         fiftyone_voc,
         cvat_voc,
+        cvat_voc_of_folders,
+        annotations_in_xmls,
         roboflow_coco,
         fiftyone_coco,
         cvat_coco,

@@ -1,6 +1,7 @@
 """The report on a dataset, against numbers counted by hand."""
 
 import json
+import threading
 
 import cv2
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import alb_mixup
 from alb_mixup import ClassWeights
 from alb_mixup.cli import main
+from alb_mixup.view import survey
 from alb_mixup.view.report import report
 from alb_mixup.view.survey import shares_of_draws
 
@@ -95,3 +97,28 @@ def test_shares_of_draws_are_those_counted_by_hand():
     # of 6 images, and of weights 1, 1, 1, 1, 4, 4
     assert shares.classes == {"cat": (3 / 6, 6 / 12), "dog": (2 / 6, 2 / 12), "emu": (2 / 6, 8 / 12)}
     assert shares.without_boxes == (1 / 6, 1 / 12)
+
+
+def test_a_survey_that_is_given_up_does_not_wait_for_its_threads(monkeypatch):
+    """A second Ctrl-C would come while they are waited for; then Python 3.11 ends beneath them, and aborts."""
+    go_on, running, done = threading.Event(), threading.Semaphore(0), []
+
+    def look(_dataset, index, _pixels):
+        if index:
+            running.release()
+            go_on.wait(10)
+            done.append(index)
+        return None, (1, 1)
+
+    monkeypatch.setattr(survey, "_look", look)
+    monkeypatch.setattr(survey, "_TOGETHER", 1)
+    before = set(threading.enumerate())
+    looks = survey._look_at_all(range(1000), pixels=False)
+    next(looks)
+    running.acquire()
+    looks.close()
+    assert not done
+    go_on.set()
+    for thread in set(threading.enumerate()) - before:
+        thread.join()
+    assert 0 < len(done) < 100

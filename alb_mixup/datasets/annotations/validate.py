@@ -86,6 +86,15 @@ class InvalidLog:
             )
         self.records.append(record)
 
+    def remark_beside(self, folders: Sequence[str]) -> None:
+        """Remark that folders below that of the images hold annotated images too, which are not read."""
+        if folders:
+            more = f" and {len(folders) - _NAMED_IN_WARNING} more" if len(folders) > _NAMED_IN_WARNING else ""
+            self.remarks.append(
+                f"annotated images in {', '.join(folders[:_NAMED_IN_WARNING])}{more} are not part of the dataset, "
+                "whose own lie above: open each of these folders by itself"
+            )
+
     def warn(self, stacklevel: int) -> None:
         """Emit one `InvalidAnnotationWarning` for all that was recorded, if anything was, and one for each remark."""
         for remark in self.remarks:

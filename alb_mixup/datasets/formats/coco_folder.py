@@ -87,14 +87,18 @@ def find_images(annotations: Path, images: str | os.PathLike[str] | None, files:
         DatasetError: No such folder, or none with any of the first files.
     """
     folders = _neighbours(annotations) if images is None else [named_folder(images, annotations.parent, "images")]
-    for folder in folders:
-        listing = Listing(folder)
-        if not files or any(file in listing for file in files[:_TRIED]) or any(file in listing for file in files):
-            return listing
+    listings = (Listing(folder) for folder in folders)
+    found = next((listing for listing in listings if not files or _holds_some(listing, files)), None)
+    if found is not None:
+        return found
     raise DatasetError(
         f"images must be the folder of the images that {annotations.as_posix()} names, got none of them, such as "
         f"{files[0]!r}, in {', '.join(folder.as_posix() for folder in folders)}: name their folder with images="
     )
+
+
+def _holds_some(listing: Listing, files: Sequence[str]) -> bool:
+    return any(map(listing.find, files[:_TRIED])) or any(file in listing for file in files)
 
 
 def _neighbours(annotations: Path) -> list[Path]:

@@ -250,11 +250,30 @@ def _is_sound(
     return False
 
 
+class Elsewhere(ValueError):  # noqa: N818  (a reason, which a message goes on to name)
+    """An image's name is not a path below the images' folder, but may have been one on another machine.
+
+    Attributes:
+        tails: What is left of it without its first folders, the longest first.
+    """
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(reason)
+        parts = PurePosixPath(_path_of(name)).parts
+        last_up = max((number for number, part in enumerate(parts) if part in {"..", "/"} or ":" in part), default=-1)
+        self.tails = ["/".join(parts[number:]) for number in range(last_up + 1, len(parts))]
+
+
+def _path_of(name: str) -> str:
+    return name.partition("?")[0] if "://" in name else name.replace("\\", "/")
+
+
 def image_name(entry: Any) -> str:
     """Return the name of an image as a path below the images' folder; LVIS says it by its URL alone.
 
     Raises:
         KeyError: It has none.
+        Elsewhere: It leads out of the folder.
         ValueError: It is not such a path; the message is the reason.
     """
     url = entry.get("coco_url") if "file_name" not in entry else None
@@ -267,14 +286,15 @@ def image_file(name: Any) -> str:
     """Return an image's `file_name` as a path below the images' folder.
 
     Raises:
+        Elsewhere: It leads out of the folder.
         ValueError: It is not such a path; the message is the reason.
     """
     if not isinstance(name, str) or not name.strip() or "\0" in name:
         raise ValueError(f"file_name must be the name of an image, got {name!r}")
-    if ".." in name or ":" in name or "\\" in name or name.startswith("/"):
-        path = PurePosixPath(name.replace("\\", "/"))
+    if ".." in name or ":" in name or "\\" in name or "//" in name or name.startswith("/"):
+        path = PurePosixPath(_path_of(name))
         if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
-            raise ValueError(f"file_name {name!r} leads out of the images' folder: that is refused")
+            raise Elsewhere(name, f"file_name {name!r} leads out of the images' folder: that is refused")
         name = path.as_posix()
     name.encode("utf-8", "surrogateescape")  # UnicodeEncodeError is a ValueError
     return str(name)

@@ -1,6 +1,7 @@
 """Reads a COCO file: its images and categories at once, then its annotations as columns."""
 
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
@@ -15,6 +16,7 @@ from alb_mixup.datasets.formats.coco_folder import find_images
 from alb_mixup.datasets.formats.coco_json import (
     Category,
     Columns,
+    Elsewhere,
     image_name,
     read_categories,
     sound_columns,
@@ -75,29 +77,23 @@ class CocoReader:
 
     def _read_images(self, path: Path, images: Path | None) -> None:
         self._image_of: dict[Any, int] = {}
-        self._first = next((entry for entry in self._data["images"] if isinstance(entry, dict)), {})
-        named = [(number, entry, self._named(number, entry)) for number, entry in enumerate(self._data.pop("images"))]
-        listing, by_name = self._located(path, images, [file for *_, file in named if file is not None])
+        entries = self._data.pop("images")
+        listing, names = self._located(path, images, [self._named(*entry) for entry in enumerate(entries)])
         self.root = listing.root
         self._files: list[str] = []
         self._sizes: list[tuple[int, int]] = []
-        for number, entry, file in named:
-            if file is not None:
-                self._add_image(number, entry, file.rpartition("/")[2] if by_name else file, listing)
+        for number, (entry, name, file) in enumerate(zip(entries, names, _files_of(names, listing), strict=True)):
+            if name is not None:
+                self._add_image(number, entry, name, file)
 
-    def _located(self, path: Path, images: Path | None, files: list[str]) -> tuple[Listing, bool]:
-        """The images' folder, and whether images lie in it without the folders that LVIS names before them."""
+    def _named(self, number: int, entry: Any) -> str | Elsewhere | None:
         try:
-            return find_images(path, images, files), False
-        except DatasetError:
-            if "coco_url" not in self._first:
-                raise
-            return find_images(path, images, [file.rpartition("/")[2] for file in files]), True
-
-    def _named(self, number: int, entry: Any) -> str | None:
-        try:
+            if not isinstance(entry, dict):
+                raise ValueError(f"it must be an object, got {entry!r:.80}")
             hash(entry["id"])
             return image_name(entry)
+        except Elsewhere as error:
+            return error
         except KeyError as error:
             self._log.add(self._file, None, f"images[{number}] has no {error}")
         except (TypeError, ValueError, AttributeError) as error:
@@ -106,18 +102,36 @@ class CocoReader:
             self._image_of.setdefault(entry["id"], _LEFT_OUT)
         return None
 
-    def _add_image(self, number: int, entry: dict[str, Any], file: str, listing: Listing) -> None:
+    @staticmethod
+    def _located(
+        path: Path, images: Path | None, names: list[str | Elsewhere | None]
+    ) -> tuple[Listing, Sequence[str | Elsewhere | None]]:
+        """The images' folder, and the names; those of another machine's folders, where no image lies in such."""
+        files = [name for name in names if isinstance(name, str)]
+        try:
+            if files or not any(names):
+                return find_images(path, images, files), names
+        except DatasetError as error:
+            elsewhere = [Elsewhere(name, "its image is missing") if isinstance(name, str) else name for name in names]
+            try:
+                return find_images(path, images, _tails(elsewhere)), elsewhere
+            except DatasetError:
+                raise error from None
+        return find_images(path, images, _tails(names)), names
+
+    def _add_image(self, number: int, entry: dict[str, Any], name: str | Elsewhere, file: str | None) -> None:
         key = entry["id"]
         try:
             if self._image_of.get(key, _LEFT_OUT) != _LEFT_OUT:
                 raise ValueError("its id is that of an image before it")
             self._image_of[key] = _LEFT_OUT
-            if file not in listing:
-                raise ValueError("its image is missing")
+            if file is None:
+                raise name if isinstance(name, Elsewhere) else ValueError("its image is missing")
             size = stated_size(entry) or picture_size(self.root / file)
         except ValueError as error:
             said = f"it states no size, and its image {error}" if isinstance(error, Unreadable) else str(error)
-            self._log.add(self._file, None, f"images[{number}], {file!r}, id {key!r}: {said}")
+            called = "" if said.startswith("file_name ") else f", {entry.get('file_name', file)!r}, id {key!r}"
+            self._log.add(self._file, None, f"images[{number}]{called}: {said}")
         else:
             self._image_of[key] = len(self._files)
             self._files.append(file)
@@ -223,6 +237,28 @@ class CocoReader:
             bbox_format="coco",
         )
         return packed, self._table.object_index[kept].tolist()
+
+
+def _tails(names: Sequence[str | Elsewhere | None]) -> list[str]:
+    return [tail for name in names if isinstance(name, Elsewhere) for tail in name.tails]
+
+
+def _files_of(names: Sequence[str | Elsewhere | None], listing: Listing) -> list[str | None]:
+    """The file that each name stands for; None where there is none, or where it may be another image's."""
+    found = [
+        next(filter(None, map(listing.find, name.tails)), None)
+        if isinstance(name, Elsewhere)
+        else name and listing.find(name)
+        for name in names
+    ]
+    if found == names:  # as it nearly always is
+        return found
+    exact = {file for file, name in zip(found, names, strict=True) if file == name}
+    guessed = Counter(file for file, name in zip(found, names, strict=True) if file != name)
+    return [
+        None if file != name and (file in exact or guessed[file] > 1) else file
+        for file, name in zip(found, names, strict=True)
+    ]
 
 
 def _other_form(key: Any) -> Any:

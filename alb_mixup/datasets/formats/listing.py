@@ -2,8 +2,10 @@
 
 import os
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
+from urllib.parse import unquote
 
 from alb_mixup.errors import DatasetError
 
@@ -18,10 +20,32 @@ class Listing:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._names: dict[str, frozenset[str]] = {}
+        self._alike: dict[str, dict[str, list[str]]] = {}
 
     def __contains__(self, file: str) -> bool:
         folder, _, name = file.rpartition("/")
         return name in self.names(folder)
+
+    def find(self, file: str) -> str | None:
+        """Return a file as it is called here; None where there is none, or more than one that may be meant.
+
+        Where no name is the same, one is meant that is the same URL-quoted, in upper and lower case, or in another form
+        of Unicode (macOS writes "ü" as two characters).
+        """
+        if file in self:
+            return file
+        for text in (file, unquote(file)):
+            folder, _, name = text.rpartition("/")
+            if name in self.names(folder):
+                return text
+            if folder not in self._alike:
+                alike = self._alike[folder] = {}
+                for known in self.names(folder):
+                    alike.setdefault(_form(known), []).append(known)
+            found = self._alike[folder].get(_form(name), [])
+            if len(found) == 1:
+                return f"{folder}/{found[0]}" if folder else found[0]
+        return None
 
     def names(self, folder: str) -> frozenset[str]:
         """Return the names in a folder below the root, POSIX; none where there is no such folder, or it leads out."""
@@ -32,6 +56,10 @@ class Listing:
             except (OSError, ValueError):
                 self._names[folder] = frozenset()
         return self._names[folder]
+
+
+def _form(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def names_in(folder: Path, argument: str) -> list[str]:
@@ -74,6 +102,14 @@ class Tree:
             self._suffixes[key] = frozenset(map(str.lower, found))
         return not self._suffixes[key].isdisjoint(suffixes)
 
+    def walk(self, folder: Path) -> list[str]:
+        """Return the names in a folder, and the paths of those in its folders, below it; links are not followed."""
+        found = list(self.names(folder))
+        for name in self.folders(folder):
+            if not os.path.islink(folder / name):
+                found += [f"{name}/{inner}" for inner in self.walk(folder / name)]
+        return found
+
     def _listed(self, folder: Path) -> tuple[list[str], list[str]]:
         key = str(folder)
         if key not in self._seen:
@@ -90,9 +126,13 @@ class Tree:
 def files_with(names: Iterable[str], suffixes: tuple[str, ...]) -> Iterator[str]:
     """Yield which names end in one of these suffixes, in any case, as they come."""
     for name in names:
-        # "._a.xml" is what macOS leaves beside "a.xml" on foreign disks
-        if name.lower().endswith(suffixes) and not name.startswith("."):
+        if name.lower().endswith(suffixes) and not _is_hidden(name):
             yield name
+
+
+def _is_hidden(name: str) -> bool:
+    """Tell whether a file is hidden: "._a.xml" is what macOS leaves beside "a.xml" on foreign disks."""
+    return name.startswith(".") or "/." in name
 
 
 def by_stem(names: Iterable[str], suffixes: Sequence[str]) -> dict[str, str]:
@@ -100,7 +140,7 @@ def by_stem(names: Iterable[str], suffixes: Sequence[str]) -> dict[str, str]:
     found: list[tuple[int, str, str]] = []
     for name in names:
         stem, suffix = os.path.splitext(name)
-        if suffix.lower() in suffixes and not name.startswith("."):
+        if suffix.lower() in suffixes and not _is_hidden(name):
             found.append((suffixes.index(suffix.lower()), name, stem))
     return {stem: name for _, name, stem in sorted(found, reverse=True)}
 
@@ -112,11 +152,11 @@ def named_folder(value: str | os.PathLike[str], root: Path, argument: str) -> Pa
         DatasetError: There is no such folder.
     """
     for folder in (root / value, Path(os.path.abspath(value))):
-        if os.path.isdir(folder):
+        if os.fspath(value) and os.path.isdir(folder):
             return Path(os.path.abspath(folder))
     raise DatasetError(
-        f"{argument} must be a folder, got {os.fspath(value)}, which is neither here nor in {root.as_posix()}: "
-        "correct the path"
+        f"{argument} must be a folder, got {os.fspath(value) or repr('')}, which is neither here nor in "
+        f"{root.as_posix()}: correct the path"
     )
 
 
@@ -155,8 +195,9 @@ def chosen_split(split: str | None, splits: Sequence[str], where: Path) -> str |
     """
     if split is None and len(splits) <= 1:
         return splits[0] if splits else None
-    if split is None and "train" in splits:
-        return "train"
+    trains = [name for name in splits if name.lower() == "train"]  # CVAT's is "Train"
+    if split is None and len(trains) == 1:
+        return trains[0]
     if split in splits:
         return split
     known = f"one of {', '.join(splits)}" if splits else "None"

@@ -23,7 +23,8 @@ class VocDataset(DetectionDataset):
     `root/ImageSets/Main/<split>.txt`, or folders, `root/<split>`, each of which is such a dataset.
 
     - **Images** are found by the name of their XML (`a.xml` belongs to `a.jpg`, `.jpeg`, `.png`, `.bmp`, `.tif`,
-      `.tiff` or `.webp`, in any case, the first of these where there are several). `<filename>` and `<path>` are not
+      `.tiff` or `.webp`, in any case, the first of these where there are several). Those in folders of the two folders
+      pair by their paths below them, or by a file name that is one of a kind. `<filename>` and `<path>` are not
       looked at: they are often wrong, and could lead out of the folder.
     - **Background** is an image whose XML has no object. An image without an XML is not part of the dataset, for
       nobody has said that it is empty; where a split lists it, its annotation is missing, which is invalid.
@@ -92,6 +93,7 @@ class VocDataset(DetectionDataset):
             reader.read(stem)
         if split is None:
             reader.found.unlabelled = [layout.image_folder + layout.images[stem] for stem in layout.bare()]
+        log.remark_beside(layout.beside)
         names = given_classes or sorted({item.name for item in reader.objects})
         super().__init__(
             root=layout.root,

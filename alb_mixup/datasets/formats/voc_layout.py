@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from alb_mixup._support.regular import open_regular, read_text
@@ -38,6 +39,7 @@ class VocLayout:
         lists: Split to its list, below the root.
         splits: The splits that there are.
         split: The split whose folder was chosen; None: a list has to be read, or all is asked for.
+        beside: Folders in that of the annotations that hold annotations too, and are not read.
     """
 
     root: Path
@@ -48,6 +50,7 @@ class VocLayout:
     lists: dict[str, str]
     splits: tuple[str, ...] = ()
     split: str | None = None
+    beside: tuple[str, ...] = ()
 
     def stems(self, split: str | None) -> list[str]:
         """Return the names of the images in a split, or of every annotation.
@@ -92,9 +95,10 @@ class VocLayout:
         for text in (name, *name.split(maxsplit=1)[:1]):
             path = PurePosixPath(text.replace("\\", "/"))
             suffix = path.suffix.lower()
-            stem = path.stem if suffix in (*_XML, *IMAGE_SUFFIXES) else path.name
+            is_file = suffix in (*_XML, *IMAGE_SUFFIXES)
+            stem, whole = (path.stem, path.with_suffix("").as_posix()) if is_file else (path.name, path.as_posix())
             is_here = f"{path.parent.name}/".lower() in {"/", self.xml_folder.lower(), self.image_folder.lower()}
-            for found in (text, stem if is_here and ".." not in path.parts else text):
+            for found in (text, whole, stem if is_here and ".." not in path.parts else text):
                 if found in self.xml or found in self.images:
                     return found
         return name
@@ -139,8 +143,7 @@ def looks_like_voc(root: Path, tree: Tree) -> bool:
     folder = _xml_folder(root, tree)
     if folder is None:
         return any(looks_like_voc(root / name, tree) for name in _split_folders(root, tree))
-    files = list(files_with(tree.names(root / folder), _XML))[:_TRIED]
-    return folder.lower() == "annotations" or any(_is_annotation(root / folder / name) for name in files)
+    return folder.lower() == "annotations" or _holds_annotations(root, folder, tree)
 
 
 def _split_folders(root: Path, tree: Tree) -> list[str]:
@@ -156,15 +159,49 @@ def _is_annotation(path: Path) -> bool:
     return b"<annotation>" in begin or b"<annotation " in begin
 
 
+def _holds_annotations(root: Path, folder: str, tree: Tree) -> bool:
+    files = islice(files_with(_files(root, tree, root / folder), _XML), _TRIED)
+    return any(_is_annotation(root / folder / name) for name in files)
+
+
 def _xml_folder(root: Path, tree: Tree) -> str | None:
-    """The folder that holds the XML files, below the root, by its name first and by what is in it last."""
+    """The folder that holds the XML files, below the root, by its name first and by what is in it last.
+
+    A folder of any other name must be the only one that holds some: two of them are two datasets.
+    """
     folders = tree.folders(root)
     by_name = {name.lower(): name for name in folders}
     known = [by_name.get(name, name) for name in _XML_FOLDERS if name in by_name or not name]
-    for folder in (*known, *(name for name in folders if name not in known and not is_split(name))):
-        if tree.has(root / folder, _XML):
+    for folder in known:
+        inner = tree.folders(root / folder) if folder else []
+        if any(tree.has(root / folder / name, _XML) for name in ("", *inner)):
             return folder
-    return None
+    others = [name for name in folders if name not in known and not is_split(name) and tree.has(root / name, _XML)]
+    if len(others) > 1:
+        others = [name for name in others if _holds_annotations(root, name, tree)]
+    return others[0] if len(others) == 1 else None
+
+
+def _files(root: Path, tree: Tree, folder: Path) -> list[str]:
+    """The files of a folder, and below it where it is not the root: beside the root's own may be other datasets."""
+    return tree.names(folder) if folder == root else tree.walk(folder)
+
+
+def _paired(xml: dict[str, str], images: dict[str, str]) -> dict[str, str]:
+    """Map the names of the annotations to their images: of one path below the two folders, or else of one file name.
+
+    A file name pairs only where a single annotation and a single image have it. Images without an annotation keep the
+    names that they have.
+    """
+    missing = [stem for stem in xml if stem not in images]
+    if not missing or not any("/" in stem for stem in (*missing, *images)):
+        return images
+    named: dict[str, tuple[list[str], list[str]]] = {}
+    for number, stems in enumerate((xml, images)):
+        for stem in stems:
+            named.setdefault(stem.rpartition("/")[2], ([], []))[number].append(stem)
+    pairs = {ours[0]: theirs[0] for theirs, ours in named.values() if len(theirs) == len(ours) == 1}
+    return {pairs.get(stem, stem): name for stem, name in images.items()}
 
 
 def _find(root: Path, tree: Tree) -> VocLayout | None:
@@ -195,7 +232,8 @@ def _of_folders(root: Path, tree: Tree, xml_folder: Path | None, image_folder: P
     if xml_folder is None:
         below = _xml_folder(root, tree)
         xml_folder = (image_folder or root) if below is None else root / below
-    xml = by_stem(names_in(xml_folder, "annotations"), _XML)
+    names_in(xml_folder, "annotations")  # or an error that says why not
+    xml = by_stem(_files(root, tree, xml_folder), _XML)
     if not xml:
         raise DatasetError(
             f"annotations must be a folder of XML files, got {xml_folder.as_posix()} without any: name the folder that "
@@ -204,7 +242,8 @@ def _of_folders(root: Path, tree: Tree, xml_folder: Path | None, image_folder: P
     if image_folder is None:
         image_folder, images = _images_for(root, tree, xml_folder, xml)
     else:
-        images = by_stem(names_in(image_folder, "images"), IMAGE_SUFFIXES)
+        names_in(image_folder, "images")
+        images = _paired(xml, by_stem(_files(root, tree, image_folder), IMAGE_SUFFIXES))
     try:
         top = Path(os.path.commonpath([root, xml_folder, image_folder]))
     except ValueError as error:  # of two drives
@@ -217,6 +256,9 @@ def _of_folders(root: Path, tree: Tree, xml_folder: Path | None, image_folder: P
         tuple(name for name in lists if name.lower() in {"train", "val", "test"}) + tuple(
             name for name in lists if "_" not in name and name.lower() not in {"train", "val", "test"}
         ),
+        beside=tuple((root / name).as_posix() for name in tree.folders(root) if tree.has(root / name, _XML))
+        if xml_folder == root
+        else (),
     )  # fmt: skip
 
 
@@ -231,12 +273,22 @@ def _images_for(root: Path, tree: Tree, xml_folder: Path, xml: dict[str, str]) -
     likely = [root / by_name[name] for name in _IMAGE_FOLDERS if name in by_name]
     others = [root / name for name in folders if not is_split(name)]
     fallback = None
-    for folder in dict.fromkeys((*likely, xml_folder, root, *others)):
-        images = by_stem(tree.names(folder), IMAGE_SUFFIXES)
+    for folder in dict.fromkeys((*likely, xml_folder, root)):
+        images = _paired(xml, by_stem(_files(root, tree, folder), IMAGE_SUFFIXES))
         if not xml.keys().isdisjoint(images):
             return folder, images
         if images and fallback is None:
             fallback = folder, images
+    # A folder of any other name must be the only one: there may be one of masks beside
+    pairs = ((folder, _paired(xml, by_stem(_files(root, tree, folder), IMAGE_SUFFIXES))) for folder in others)
+    found = [(folder, images) for folder, images in pairs if not xml.keys().isdisjoint(images)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise DatasetError(
+            f"images must be one folder of the images that {xml_folder.as_posix()} annotates, got "
+            f"{', '.join(folder.name for folder, _ in found)} in {root.as_posix()}: name one with images="
+        )
     if fallback is None and likely:
         fallback = likely[0], {}
     if fallback is None:

@@ -30,8 +30,8 @@ class YoloDataset(DetectionDataset):
     - **Without one**: a darknet .data file says the same. Otherwise images are those of `images/<split>`,
       `<split>/images`, `images` or the folder itself, and names those of `classes.txt` or `obj.names`.
     - **Labels**: the last folder `images` in an image's path becomes `labels`, and its suffix `.txt`; without such a
-      folder the two lie side by side. An empty file makes the image background, and so does a missing one, which
-      `unlabelled` names.
+      folder, or where that file is missing, the two lie side by side. An empty file makes the image background, and so
+      does a missing one, which `unlabelled` names.
     - **Rows**: a class and a box (x_center, y_center, width, height in shares of the image's sides), and optionally
       a weight in [0, 1] as a 6th number; or a class and a polygon, whose box is taken. The kind is decided row by row.
       The keypoints of pose rows are skipped. Equal rows are kept, each a box.
@@ -190,6 +190,7 @@ class _Reader:
     def remark(self) -> None:
         """Find the label files without images, and say where hardly any image has labels, or weights seem to be ids."""
         self.found.orphans = orphans(self._listing, self._files, self._label_files)
+        self._log.remark_beside(self._folder.beside)
         if self._files and len(self.found.unlabelled) == len(self._files):
             self._log.remarks.append(
                 f"none of the {len(self._files)} images of {self._folder.split!r} in {self._root} has a label file, so "

@@ -36,6 +36,7 @@ class YoloFolder:
         images: Its images below the listing's root; some may not exist, one outside of the root begins with "..".
         listing: What there is below the root.
         labels: The labels' folder below the root that the user named; None: labels are where Ultralytics looks.
+        beside: Folders below the images' own that hold labelled images too, and are not read.
     """
 
     split: str
@@ -43,11 +44,13 @@ class YoloFolder:
     images: list[str]
     listing: Listing
     labels: str | None
+    beside: list[str]
 
     def label_file(self, image: str) -> str:
         """Return the label file of an image, both below the root."""
         if self.labels is None:
-            return label_file(image)
+            usual, beside = label_file(image), f"{os.path.splitext(image)[0]}.txt"
+            return beside if usual not in self.listing and beside in self.listing else usual
         tail = f"/{image}".rpartition("/images/")[2].lstrip("/")
         nested = f"{self.labels}/{tail.rpartition('.')[0]}.txt".lstrip("/")
         if nested in self.listing or "/" not in tail:
@@ -63,7 +66,9 @@ def looks_like_yolo(root: Path, tree: Tree) -> bool:
     if {"images", "labels"} <= set(names) and _may_be_labels(root / "labels", tree):
         return True
     has_list = any(name in names for name in _NAME_LISTS)
-    if (tree.has(root, IMAGE_SUFFIXES) and (has_list or _has_pairs(root, tree))) or (has_list and "images" in names):
+    if (tree.has(root, IMAGE_SUFFIXES) and (has_list or _has_pairs(root, tree))) or (
+        has_list and ("images" in names or _IMAGE_LIST in names or _folders_of_pairs(root, tree))
+    ):
         return True
     return any(
         {"images", "labels"} <= set(tree.folders(root / name)) or _has_pairs(root / name, tree)
@@ -84,6 +89,10 @@ def _has_pairs(folder: Path, tree: Tree) -> bool:
         return False
     stems = {os.path.splitext(name)[0] for name in files_with(tree.names(folder), IMAGE_SUFFIXES)}
     return any(os.path.splitext(name)[0] in stems for name in files_with(tree.names(folder), _TXT))
+
+
+def _folders_of_pairs(root: Path, tree: Tree) -> list[str]:
+    return [name for name in tree.folders(root) if _has_pairs(root / name, tree)]
 
 
 def read_folder(
@@ -133,7 +142,9 @@ def read_folder(
             f"{index.note}: name their folder with images="
         )
     below = None if labels is None else labels.relative_to(top).as_posix().strip(".")
-    return YoloFolder(chosen, splits, list(dict.fromkeys(found)), listing, below)
+    flat = [path for path in paths if not _is_deep(path, index)]
+    beside = [(path / name).as_posix() for path in flat for name in _folders_of_pairs(path, Tree())]
+    return YoloFolder(chosen, splits, list(dict.fromkeys(found)), listing, below, beside)
 
 
 def _folder_of(root: Path, split: str) -> str | None:
@@ -162,8 +173,10 @@ def _folders(root: Path) -> dict[str, list[str]]:
         return lists
     whole = [_IMAGE_LIST] if _IMAGE_LIST in names else []
     whole += [folder for folder in ("images", ".") if tree.has(root / folder, IMAGE_SUFFIXES)]
-    whole += [name for name in tree.folders(root) if _has_pairs(root / name, tree)]
-    return {"train": whole[:1]} if whole else {}
+    if whole:
+        return {"train": whole[:1]}
+    parts = _folders_of_pairs(root, tree)
+    return {"train": parts} if len(parts) == 1 else {name: [name] for name in parts}
 
 
 def _located(index: YoloIndex, entry: str) -> Path:
@@ -184,7 +197,7 @@ def _located(index: YoloIndex, entry: str) -> Path:
             says_enough = "/" in below.strip("/") or is_split(below) or os.path.isfile(path)
             if ".." not in below and not os.path.isabs(below) and says_enough and os.path.exists(path):
                 return path
-    if not Path(os.path.abspath(root / entry)).is_relative_to(root):
+    if not Path(os.path.abspath(root / entry.removeprefix("../"))).is_relative_to(root):
         raise _leads_out(index, entry)
     raise DatasetError(
         f"data.yaml must name a folder of images or a list of them, got {entry!r:.300}, which is not in "
@@ -211,9 +224,14 @@ def _top(root: Path, paths: Sequence[Path]) -> Path:
     return Path(os.path.commonpath(tops))
 
 
+def _is_deep(path: Path, index: YoloIndex) -> bool:
+    """Whether the folders of a folder are read too: beside images in the root itself may be other datasets."""
+    return index.file is not None or path != index.root
+
+
 def _images_of(listing: Listing, path: Path, index: YoloIndex) -> Iterator[str]:
     if os.path.isdir(path):
-        yield from _walk(listing.root, path, recursive=index.file is not None or path != index.root)
+        yield from _walk(listing.root, path, recursive=_is_deep(path, index))
         return
     try:
         text = read_text(path, _LONGEST_LIST)
@@ -229,8 +247,15 @@ def _images_of(listing: Listing, path: Path, index: YoloIndex) -> Iterator[str]:
 
 
 def _walk(root: Path, folder: Path, *, recursive: bool) -> Iterator[str]:
-    for where, folders, names in os.walk(folder):
+    for where, folders, names in os.walk(folder, onerror=_cannot_be_listed):
         folders[:] = sorted(folders) if recursive else []
         below = Path(where).relative_to(root).as_posix()
         prefix = "" if below == "." else f"{below}/"
         yield from (prefix + name for name in sorted(files_with(names, IMAGE_SUFFIXES)))
+
+
+def _cannot_be_listed(error: OSError) -> None:
+    raise DatasetError(
+        f"images must be in folders that can be listed, got {error.filename}: {error.strerror}; allow to read it, or "
+        "move it elsewhere"
+    ) from error

@@ -18,7 +18,7 @@ def label_file(image: str) -> str:
     """
     head, found, tail = f"/{image}".rpartition("/images/")
     path = f"{head}/labels/{tail}" if found else f"/{image}"
-    return path[1:].rpartition(".")[0] + ".txt"
+    return os.path.splitext(path[1:])[0] + ".txt"
 
 
 def orphans(listing: Listing, images: Sequence[str], label_files: Sequence[str]) -> list[str]:

@@ -33,7 +33,7 @@ class YoloRows:
         Raises:
             ValueError: It is malformed; the message is the reason.
         """
-        numbers = [float(text) for text in line.split()]
+        numbers = _numbers(line)
         count, shape = len(numbers), Shape()
         if self._keypoint_columns and count == 5 + self._keypoint_columns:
             numbers = numbers[:5]
@@ -67,6 +67,23 @@ class YoloRows:
     def columns(self) -> NDArray[np.float64]:
         """Return the rows, (m, 6) float64: class id, x centre, y centre, width, height, weight."""
         return np.array(self._numbers, np.float64).reshape(-1, 6)
+
+
+def _numbers(line: str) -> list[float]:
+    texts = line.split()
+    try:
+        return [float(text) for text in texts]
+    except ValueError:
+        odd = next(text for text in texts if not _is_number(text))
+    raise ValueError(f"a row must be numbers with spaces between them, got {odd!r:.80}")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def label_lines(path: str) -> list[str] | None:

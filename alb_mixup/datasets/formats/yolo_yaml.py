@@ -11,14 +11,16 @@ from typing import Any
 import yaml
 
 from alb_mixup._support.regular import read_text
-from alb_mixup.datasets.formats.listing import files_with, names_in
+from alb_mixup.datasets.formats.listing import files_with, is_split, names_in
 from alb_mixup.errors import DatasetError
 
 YAML_SUFFIXES = (".yaml", ".yml")
 _LIKELY = ("data.yaml", "data.yml", "dataset.yaml")
-_NAME_FILES = ("classes.txt", "labels/classes.txt", "obj.names", "data/obj.names")
+_NAME_FILES = (
+    "classes.txt", "labels/classes.txt", "obj.names", "data/obj.names", "_darknet.labels", "train/_darknet.labels"
+)  # fmt: skip
 _SPLITS = frozenset({"train", "val", "valid", "test", "minival"})
-_NO_SPLITS = frozenset({"path", "names", "nc", "kpt_shape", "kpt_names", "flip_idx", "download", "roboflow"})
+_NO_SPLITS = frozenset({"path", "names", "nc", "kpt_shape", "kpt_names", "flip_idx", "download", "roboflow", "labels"})
 _LONGEST = 2**20  # bytes of a file of settings
 _DEEPEST = 100
 _MOST_CLASSES = 100_000
@@ -126,12 +128,26 @@ def _from_yaml(path: Path, text: str) -> YoloIndex:
             root, note = path.parent, f" (its path: {stated} does not exist, so its own folder was taken)"
     return YoloIndex(
         Path(os.path.abspath(root)),
-        {key: _entries(value) for key, value in data.items() if isinstance(key, str) and key not in _NO_SPLITS},
+        {key: _entries(value) for key, value in data.items() if _may_be_split(key, value, root)},
         _names(data, path) or _names_from_text(path.parent),
         _keypoint_columns(data, path),
         path,
         note,
     )
+
+
+def _may_be_split(key: Any, value: Any, root: Path) -> bool:
+    """Whether a key names images: by the key, or by what is there; others say an author, a version, channels."""
+    if not isinstance(key, str) or key in _NO_SPLITS:
+        return False
+    return is_split(key) or any(_exists(root / entry.replace("\\", "/")) for entry in _entries(value))
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return os.path.exists(path)
+    except (OSError, ValueError):
+        return False
 
 
 def _entries(value: Any) -> list[str]:
@@ -192,7 +208,12 @@ def _from_darknet(path: Path, text: str) -> YoloIndex:
     pairs = [line.partition("=") for line in text.split("\n")]
     data = {key.strip(): value.strip() for key, equals, value in pairs if equals and value.strip()}
     names = _names_from_file(path.parent, data.get("names", "obj.names")) or _names_from_text(path.parent)
-    entries = {key: [value] for key, value in data.items() if key in _SPLITS}
+    # CVAT's subsets have any names
+    entries = {
+        key: [value]
+        for key, value in data.items()
+        if is_split(key) or (value.lower().endswith(".txt") and key not in _NO_SPLITS)
+    }
     return YoloIndex(path.parent, entries, names or _numbered(data.get("classes"), path), 0, path)
 
 

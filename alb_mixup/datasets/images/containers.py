@@ -14,6 +14,16 @@ _PNM = re.compile(rb"P[1-6](?:\s|#[^\n]*\n)+(\d{1,9})(?:\s|#[^\n]*\n)+(\d{1,9})\
 _TIFF = {b"II*\0": "little", b"MM\0*": "big", b"II+\0": "little", b"MM\0+": "big"}  # "+" is BigTIFF
 _TIFF_TYPES = {1: 1, 3: 2, 4: 4, 16: 8}  # the whole numbers without a sign, in bytes
 _WIDTH, _HEIGHT, _ORIENTATION = 0x0100, 0x0101, 0x0112
+# What every decoder reads, by tag: bits of a sample, compression (none, LZW, deflate, PackBits), photometric
+# interpretation (gray, RGB), samples of a pixel, planes, kind of a sample (whole numbers without a sign).
+_TIFF_PLAIN = {
+    0x0102: {8, 16},
+    0x0103: {1, 5, 8, 32773, 32946},
+    0x0106: {0, 1, 2},
+    0x0115: {1, 3, 4},
+    0x011C: {1},
+    0x0153: {1},
+}
 _OFFSETS, _LENGTHS = (0x0111, 0x0144), (0x0117, 0x0145)  # of strips and of tiles
 _TIFF_MAGIC = 42
 _MOST_PARTS = 100_000
@@ -55,7 +65,7 @@ def header_of(data: bytes) -> Header | None:
 
 
 def is_cut_short(data: bytes) -> bool | None:
-    """Tell whether a whole file ends before its picture does; None where its format cannot say."""
+    """Tell whether a whole file ends before its picture does; None where only decoding can tell."""
     if data.startswith(PNG):
         return _png_end(data) is None
     if data[:4] == b"RIFF":
@@ -64,7 +74,7 @@ def is_cut_short(data: bytes) -> bool | None:
         length = _bmp_length(data)
         return None if length is None else length > len(data)
     if data[:4] in _TIFF:
-        return _tiff_length(data) > len(data)
+        return _tiff_length(data) > len(data) or (False if _is_plain_tiff(data) else None)
     return None
 
 
@@ -171,8 +181,21 @@ def _tiff_length(data: bytes) -> int:
     return max(ends, default=len(data) + 1)
 
 
+def _is_plain_tiff(data: bytes) -> bool:
+    """Whether a TIFF is of a kind that OpenCV reads, and its directory is whole: it may lie at the end of the file."""
+    return all(
+        set(values) <= _TIFF_PLAIN.get(tag, set(values)) and len(values) == count
+        for tag, values, count in _tiff_entries(data)
+    )
+
+
 def _tiff_tags(data: bytes) -> Iterator[tuple[int, Sequence[int]]]:
-    """The tags of the first directory with whole numbers, and their values. Source: TIFF 6.0, section 2; BigTIFF."""
+    """The tags of the first directory with whole numbers, and their values."""
+    return ((tag, values) for tag, values, _ in _tiff_entries(data))
+
+
+def _tiff_entries(data: bytes) -> Iterator[tuple[int, Sequence[int], int]]:
+    """Such tags, their values, and how many there should be. Source: TIFF 6.0, section 2; BigTIFF."""
     order: Order = "little" if data.startswith(b"II") else "big"
     is_big = data[2:3] == b"+" or data[3:4] == b"+"
     wide, at = (8, 8) if is_big else (4, 4)  # of an offset, and where the first one is
@@ -180,6 +203,9 @@ def _tiff_tags(data: bytes) -> Iterator[tuple[int, Sequence[int]]]:
     entries, entry_length = (8, 20) if is_big else (2, 12)
     for number in range(min(uint(data[directory : directory + entries], order), len(data) // entry_length)):
         start = directory + entries + entry_length * number
+        if start + entry_length > len(data):
+            yield 0, (), 1
+            return
         width = _TIFF_TYPES.get(uint(data[start + 2 : start + 4], order))
         count = uint(data[start + 4 : start + 4 + wide], order)
         if width is None or not 0 < count <= _MOST_PARTS:
@@ -190,5 +216,6 @@ def _tiff_tags(data: bytes) -> Iterator[tuple[int, Sequence[int]]]:
         values = data[place : place + width * count]
         yield (
             uint(data[start : start + 2], order),
-            [uint(values[at : at + width], order) for at in range(0, len(values), width)],
+            [uint(values[at : at + width], order) for at in range(0, len(values) - width + 1, width)],
+            count,
         )

@@ -15,6 +15,8 @@ _JPEG_SCAN = 0xDA
 # ITU-T T.81, table B.1: every start of frame (SOF0 to SOF15) but DHT, JPG and DAC, which share the range
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_APP1 = 0xE1
+_JPEG_USUAL = frozenset({0xC0, 0xC1, 0xC2})  # baseline, extended, progressive; not every decoder has the others
+_JPEG_BITS = 8  # of a sample; as well
 _EXIF = b"Exif\x00\x00"
 _TURNED = frozenset({5, 6, 7, 8})  # the EXIF orientations that swap height and width
 
@@ -54,14 +56,14 @@ def is_upright(data: bytes) -> bool:
 
 
 def is_cut_short(data: bytes) -> bool | None:
-    """Tell whether an image file ends before its picture does; None where its format cannot say.
+    """Tell whether an image file ends before its picture does; None where only decoding can tell.
 
     Args:
         data: The whole file.
     """
     if data.startswith(_JPEG):
         # An EXIF thumbnail has an end marker of its own, so look behind the start of the scan only.
-        return data.rfind(_JPEG_END, _scan(data) or 0) < 0
+        return data.rfind(_JPEG_END, _scan(data) or 0) < 0 or (None if _is_rare_jpeg(data) else False)
     return containers.is_cut_short(data)
 
 
@@ -73,12 +75,19 @@ def ends_whole(head: bytes, tail: bytes) -> bool:
         tail: Its last bytes, none of which are in `head`.
     """
     if head.startswith(_JPEG):
-        return _scan(head) is not None and _JPEG_END in tail
-    return head.startswith(containers.PNG) and b"IEND" in tail
+        return _scan(head) is not None and _JPEG_END in tail and not _is_rare_jpeg(head)
+    end = tail.find(b"IEND")
+    return head.startswith(containers.PNG) and 0 <= end <= len(tail) - 8  # with its checksum
 
 
 def _scan(data: bytes) -> int | None:
     return next((start for marker, start, _ in _jpeg_segments(data) if marker == _JPEG_SCAN), None)
+
+
+def _is_rare_jpeg(data: bytes) -> bool:
+    """Whether the frame is of a kind that OpenCV's decoder may lack: lossless, arithmetic, of 12 bits."""
+    frames = ((marker, data[start]) for marker, start, end in _jpeg_segments(data) if marker in _JPEG_FRAMES)
+    return any(marker not in _JPEG_USUAL or bits != _JPEG_BITS for marker, bits in frames)
 
 
 def _jpeg_header(data: bytes) -> Header | None:

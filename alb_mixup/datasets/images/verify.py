@@ -14,8 +14,9 @@ def image_fault(path: Path, stated_hw: tuple[int, int] | None) -> str | None:
     """Find what an image file's header and end say against reading it.
 
     Most files are asked for their first and last kilobytes alone, and no pixel is decoded. Decoded are those of formats
-    that are rare and do not say where they end (GIF, JPEG 2000, AVIF, PNM), and those other than JPEG that a size is
-    stated of and that have an orientation.
+    that are rare and do not say where they end (GIF, JPEG 2000, AVIF, PNM), TIFF and JPEG files of kinds that OpenCV
+    may lack (floats, 12 bits, lossless JPEG), and those other than JPEG that a size is stated of and that have an
+    orientation.
 
     Args:
         path: The file.

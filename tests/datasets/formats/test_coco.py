@@ -305,6 +305,45 @@ def test_a_windows_name(tmp_path):
     assert CocoDataset(path).image_path(0) == tmp_path / "images" / "sub" / "a..b.png"
 
 
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("images/1a2b-my%20photo%23.png", "images/1a2b-my photo#.png"),  # Label Studio quotes
+        ("a.png", "A.PNG"),
+        ("über.png", "u\N{COMBINING DIAERESIS}ber.png"),  # a folder that macOS packed
+        ("\\images\\a.png", "images/a.png"),
+        ("/data/upload/1/a.png", "images/a.png"),
+        ("../../label-studio/data/media/upload/1/a.png", "a.png"),
+        ("C:\\Users\\me\\set\\images\\sub\\a.png", "images/sub/a.png"),
+        ("https://bucket.example.org/set/a.png?X-Amz-Date=2/3", "a.png"),
+        ("export/images/sub/a.png", "images/sub/a.png"),
+        ("/data/local-files/?d=photos/a.png", "images/a.png"),
+        ("/export/images/sub/a.png", "images/sub/a.png"),
+        ("sub//a.png", "sub/a.png"),
+    ],
+)
+def test_images_that_had_another_path_on_another_machine(tmp_path, name, file):
+    path = write(tmp_path, [image(1, name), image(2, "gone.png")], [box(1)], make=False)
+    save(tmp_path / file, picture())
+    with pytest.warns(InvalidAnnotationWarning, match=r"1 invalid annotation .*instances\.json: images\[1\]"):
+        dataset = CocoDataset(path)
+    assert dataset.image_path(0) == tmp_path / file
+    assert len(dataset) == 1
+    assert dataset[0]["labels"] == ["big dog"]
+
+
+def test_a_path_of_another_machine_is_never_that_of_two_images(tmp_path):
+    for name in ("b.png", "c/d.png", "e/d.png", "F.png", "f.png"):
+        save(tmp_path / "images" / name, picture())
+    names = ["/one/a.png", "/two/a.png", "/x/b.png", "b.png", "/z/c/d.png", "/z/e/d.png", "/f.PNG"]
+    save(tmp_path / "images" / "a.png", picture())
+    path = write(tmp_path, [image(number, name) for number, name in enumerate(names)], make=False)
+    with pytest.warns(InvalidAnnotationWarning, match="4 invalid"):
+        dataset = CocoDataset(path)
+    found = [dataset.image_path(index).relative_to(dataset.root).as_posix() for index in range(len(dataset))]
+    assert found == ["b.png", "c/d.png", "e/d.png"]
+
+
 # ---------------------------------------------------------------- invalid and hostile files
 
 NAN, INF = float("nan"), float("inf")
@@ -423,7 +462,7 @@ BAD_IMAGES = {
     "empty": (image(2, " "), "file_name must be"),
     "null byte": (image(2, "a\0.png"), "file_name must be"),
     "half a letter": (image(2, "\ud800.png"), "surrogates not allowed"),
-    "no object": (17, "not subscriptable"),
+    "no object": (17, "it must be an object, got 17"),
     "the same id": (image(1, "a.png"), "its id is that of an image before it"),
     "negative size": (image(2, width=-40), "are not the size of an image"),
     "huge size": (image(2, width=10**400), "are not (a|the) size"),

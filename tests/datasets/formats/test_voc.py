@@ -395,3 +395,30 @@ def test_a_sound_dataset_is_silent(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert VocDataset(tmp_path).invalid == ()
+
+
+def test_files_of_folders_below_pair_by_path_or_by_a_name_that_is_one_of_a_kind(tmp_path):
+    for stem in ("a", "one/b", "one/c", "two/b"):
+        path = tmp_path / "Annotations" / f"{stem}.xml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(voc_xml(voc_object("cat")))
+    for stem in ("a", "one/b", "elsewhere/c", "elsewhere/b", "elsewhere/bare"):
+        save(tmp_path / "JPEGImages" / f"{stem}.png", picture())
+    with pytest.warns(InvalidAnnotationWarning, match=r"1 invalid .*Annotations/two/b.xml: its image is mis"):
+        dataset = VocDataset(tmp_path)
+    found = [dataset.image_path(index).relative_to(dataset.root).as_posix() for index in range(len(dataset))]
+    assert found == ["JPEGImages/a.png", "JPEGImages/one/b.png", "JPEGImages/elsewhere/c.png"]
+    assert dataset.unlabelled == ("JPEGImages/elsewhere/b.png", "JPEGImages/elsewhere/bare.png")
+
+
+def test_of_two_folders_of_other_names_none_is_taken_for_that_of_the_images(tmp_path):
+    """One may be that of masks, which have the names of their images."""
+    write = tmp_path / "annotations" / "a.xml"
+    write.parent.mkdir()
+    write.write_text(voc_xml(voc_object("cat")))
+    save(tmp_path / "photos" / "a.png", picture())
+    assert VocDataset(tmp_path).image_path(0).parent.name == "photos"
+    save(tmp_path / "masks" / "a.png", picture())
+    with pytest.raises(DatasetError, match=r"images must be one folder .*, got masks, photos in .*: name one with"):
+        VocDataset(tmp_path)
+    assert VocDataset(tmp_path, images="photos").image_path(0).parent.name == "photos"

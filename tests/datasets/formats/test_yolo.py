@@ -181,6 +181,7 @@ def test_a_photograph_is_turned_as_viewers_turn_it(root, orientation):
         ("images/x/images/a.png", "images/x/labels/a.txt"),
         ("a.jpg", "a.txt"),
         ("my_images/a.jpg", "my_images/a.txt"),
+        ("v1.0/images/a", "v1.0/labels/a.txt"),
     ],
 )
 def test_pairing(image, labels):
@@ -237,6 +238,34 @@ def test_names(tmp_path, text, classes, label):
     dataset = YoloDataset(tmp_path)
     assert dataset.classes == classes
     assert dataset.annotations(0)["labels"] == [label]
+
+
+def test_what_a_yaml_says_beside_is_no_split(tmp_path):
+    more = "author: me\nchannels: 3\nlicense: [MIT]\nnight: images/night\nval: images/val\n"
+    for split in ("train", "night"):
+        add(tmp_path, folder=split, labels="0 .5 .5 .1 .1\n")
+    (tmp_path / "data.yaml").write_text(f"train: images/train\nnames: [cat, dog, big dog]\n{more}")
+    assert YoloDataset(tmp_path).splits == ("train", "night", "val")
+    with pytest.raises(DatasetError, match=r"split must be one of train, night, val, got 'channels'"):
+        YoloDataset(tmp_path, "channels")
+
+
+def test_a_split_that_was_not_exported_is_not_said_to_lead_out(tmp_path):
+    add(tmp_path)
+    (tmp_path / "data.yaml").write_text("train: ../images/train\nval: ../images/val\nnames: [cat, dog, big dog]\n")
+    with pytest.raises(DatasetError, match=r"got '../images/val', which is not in .*: correct it, or name the folder"):
+        YoloDataset(tmp_path, "val")
+
+
+def test_labels_beside_their_images_are_found_in_a_folder_named_images_too(root):
+    """As CVAT, labelImg and darknet write them; where both are, that in `labels` is meant, as Ultralytics has it."""
+    for stem in ("beside", "both"):
+        add(root, f"{stem}.png", labels="1 .5 .5 .1 .1\n" if stem == "both" else None)
+        (root / "images" / "train" / f"{stem}.txt").write_text("2 .5 .5 .2 .2\n")
+    dataset = YoloDataset(root)
+    found = {dataset.image_path(index).stem: dataset.annotations(index)["labels"] for index in range(len(dataset))}
+    assert found == {"beside": ["猫"], "both": ["Käfer"]}
+    assert dataset.unlabelled == dataset.orphans == ()
 
 
 def test_classes_are_an_order_and_a_choice(root):
@@ -297,7 +326,8 @@ def test_a_listed_image_that_is_missing(root):
 BAD_ROWS = {
     "4 numbers": ("0 .5 .5 .1", "a row must be a class and a box .*, got 4"),
     "8 numbers": ("0 .1 .1 .2 .1 .2 .2 .9", "a row must be a class and a box .*, got 8: .*kpt_shape"),
-    "text": ("dog .5 .5 .1 .1", "could not convert string to float: 'dog'"),
+    "text": ("dog .5 .5 .1 .1", "a row must be numbers with spaces between them, got 'dog'"),
+    "decimal commas": ("0 0,5 0,5 0,1 0,1", "a row must be numbers with spaces between them, got '0,5'"),
     "NaN": ("0 nan .5 .1 .1", "is not finite"),
     "infinity": ("0 .5 .5 inf .1", "is not finite"),
     "overflow": ("0 .5 .5 1e400 .1", "is not finite"),

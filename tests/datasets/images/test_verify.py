@@ -1,5 +1,6 @@
 """What `image_fault` passes can be decoded, and it decodes nothing itself."""
 
+import io
 import os
 
 import cv2
@@ -59,6 +60,58 @@ def test_cut_short(tmp_path, suffix, part):
     assert (faults[0] is None) == (faults[1] is None)
     if suffix in {".jpg", ".png", ".bmp", ".tif", ".webp"}:
         assert "cut short" in faults[0] or "header says no size" in faults[0]
+
+
+def encoded(kind):
+    """A file of noise, so that it is longer than what `image_fault` reads of most, or of a small picture."""
+    noise = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), dtype=np.uint8)
+    pixels = {
+        "float": noise.astype(np.float32),
+        "16": noise.astype(np.uint16),
+        "gray16": np.uint16(257) * picture()[..., 0],
+    }
+    name, _, options = kind.partition(" ")
+    if options in pixels:
+        return cv2.imencode(f".{name}", pixels[options])[1].tobytes()
+    to = io.BytesIO()
+    if name == "tif":
+        image = Image.fromarray(noise).convert("1") if options == "group4" else Image.fromarray(noise)
+        image.save(to, "TIFF", compression=options)
+    else:
+        Image.fromarray(noise).save(to, "PNG" if name == "png" else "JPEG")
+    return to.getvalue()
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "jpg",
+        "png",
+        "tif tiff_lzw",
+        "tif tiff_adobe_deflate",
+        "tif jpeg",
+        "tif group4",
+        "tif float",
+        "tif 16",
+        "tif gray16",
+    ],
+)
+@pytest.mark.parametrize("lost", [0, 1, 2, 4, 5, 8, 12, 20, 200])
+def test_a_file_that_lacks_a_few_bytes_is_judged_as_reading_judges_it(tmp_path, kind, lost):
+    """The last chunk of a PNG, the directory of a TIFF at its end; a TIFF of floats is none that OpenCV reads."""
+    data = encoded(kind)
+    path = tmp_path / "a.png"
+    path.write_bytes(data[: len(data) - lost])
+    assert (image_fault(path, None) is None) == (decode_fault(path, None) is None)
+
+
+@pytest.mark.parametrize("at", [1, 4])
+def test_a_jpeg_of_a_kind_that_opencv_lacks_is_found_without_pixels(tmp_path, at):
+    data = bytearray(encoded("jpg"))
+    data[data.index(b"\xff\xc0") + at] = {1: 0xC3, 4: 12}[at]  # lossless, or of 12 bits
+    (tmp_path / "a.jpg").write_bytes(bytes(data))
+    assert "OpenCV can decode" in decode_fault(tmp_path / "a.jpg", SIZE)
+    assert "OpenCV can decode" in image_fault(tmp_path / "a.jpg", SIZE)
 
 
 @pytest.mark.parametrize(
