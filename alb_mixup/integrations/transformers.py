@@ -69,6 +69,7 @@ with needs("transformers"):
         WeightedSums,
         checked_rule,
         class_terms,
+        eagerly,
         of_matched,
         warn_without_weights,
         weights_of,
@@ -131,6 +132,7 @@ class _WeightedLoss:
         self._stock, self._rule = stock, rule
         self._weighted()  # so that an unknown version is found before the training
 
+    @eagerly
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Return the loss, its terms and the auxiliary outputs."""
         labels = inspect.signature(self._stock).bind(*args, **kwargs).arguments["labels"]
