@@ -43,7 +43,7 @@ from alb_mixup.integrations._extras import needs
 
 with needs("transformers"):
     import torch
-    from transformers import TrainerCallback
+    from transformers import PreTrainedModel, TrainerCallback
     from transformers.loss.loss_d_fine import DFineForObjectDetectionLoss, DFineLoss
     from transformers.loss.loss_deformable_detr import (
         DeformableDetrForObjectDetectionLoss,
@@ -88,7 +88,8 @@ def weight_loss(model: Any, rule: str = "interpolate") -> None:
             by w.
 
     Raises:
-        ArgumentError: Its loss is another one, or weighted already; or there is no such rule.
+        ArgumentError: It is wrapped, as by PEFT; its loss is another one, or weighted already; or there is no such
+            rule.
         InstallationError: This version of transformers builds its losses in another way.
 
     Warns:
@@ -100,6 +101,11 @@ def weight_loss(model: Any, rule: str = "interpolate") -> None:
         >>> model = RTDetrV2ForObjectDetection(RTDetrV2Config())
         >>> weight_loss(model)
     """
+    if not isinstance(getattr(model, "_orig_mod", model), PreTrainedModel):  # torch.compile's wrapper hands settings on
+        raise ArgumentError(
+            f"model must be a model of transformers itself, got {type(model).__name__}: what wraps it does not hand a "
+            "loss on to it; weight_loss goes before get_peft_model and the like"
+        )
     stock = model.loss_function
     if stock not in _CRITERIA:
         names = ", ".join(function.__name__ for function in _CRITERIA)

@@ -136,6 +136,17 @@ def test_other_losses_are_refused(monkeypatch):
     weight_loss(model)
     with pytest.raises(ArgumentError, match="model must have one of the stock losses"):
         weight_loss(model)
+
+    class Wrapper(torch.nn.Module):
+        """Hands out what the model has, and keeps what it is given, as PEFT's do."""
+
+        def __getattr__(self, name):
+            return super().__getattr__(name) if name == "base" else getattr(self.base, name)
+
+    wrapper = Wrapper()
+    wrapper.base = models.detr()
+    with pytest.raises(ArgumentError, match="model must be a model of transformers itself, got Wrapper"):
+        weight_loss(wrapper)
     other = models.detr()
     other.loss_function = len
     with pytest.raises(ArgumentError, match=r"RTDetrForObjectDetectionLoss.*got <built-in"):
@@ -309,6 +320,17 @@ def test_training(rule, tmp_path):
     assert all(map(math.isfinite, recording.losses))
     assert sum(recording.losses[-5:]) < sum(recording.losses[:5])
     assert losses(model.train(), batch()) < 0.8 * before
+
+
+def test_what_the_trainer_takes_away_is_named(tmp_path):
+    dataset = sample_dataset()
+    data = TransformedDataset(dataset, pipeline(MixUp(dataset)))
+    arguments = transformers.TrainingArguments(str(tmp_path), use_cpu=True, report_to=[])
+    trainer = transformers.Trainer(
+        models.detr(), arguments, train_dataset=data, data_collator=TransformersCollate(CLASSES)
+    )
+    with pytest.raises(SampleError, match=r"samples must have image.*remove_unused_columns=False"):
+        next(iter(trainer.get_train_dataloader()))
 
 
 @pytest.mark.parametrize("build", NAMED, ids=lambda build: build.__name__)

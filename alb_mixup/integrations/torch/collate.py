@@ -25,6 +25,11 @@ class _Collate:
 
     def _pixels(self, sample: Mapping[str, Any]) -> torch.Tensor:
         """Return an image (C, H, W) of the dtype that it has."""
+        if not {"image", "bboxes", "labels"} <= sample.keys():
+            raise SampleError(
+                f"samples must have image, bboxes and labels, got {sorted(sample)}: return them from the pipeline; the "
+                "Trainer of transformers takes them away without TrainingArguments(remove_unused_columns=False)"
+            )
         image = sample["image"]
         if isinstance(image, torch.Tensor):  # ToTensorV2 has been there
             return image
