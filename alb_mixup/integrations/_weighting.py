@@ -34,7 +34,7 @@ class WeightedSums(TorchFunctionMode):  # type: ignore[misc, unused-ignore]
     Args:
         weights: Tensors of the shapes of locations, such as (images, queries) or (matched,). What is summed or averaged
             over those axes, the first of a floating-point tensor, is multiplied by the weights, the longest shape that
-            fits. Sums over other axes alone are left as they are.
+            fits. Sums over other axes alone are left as they are, and so are those of what was summed here already.
         times: How many such sums there are.
         norm: What a cross-entropy with class weights is divided by; None: as the framework does, by the sum of the
             class weights of its targets.
@@ -50,7 +50,8 @@ class WeightedSums(TorchFunctionMode):  # type: ignore[misc, unused-ignore]
     def __init__(self, *weights: torch.Tensor, times: int = 1, norm: torch.Tensor | None = None) -> None:
         super().__init__()
         self._weights = sorted(weights, key=lambda each: -each.ndim)
-        self._times, self._met = times, 0
+        self._times = times
+        self._met: list[torch.Tensor] = []  # what was summed: of no location, whatever its shape
         self.norm = norm
 
     def __torch_function__(
@@ -60,22 +61,26 @@ class WeightedSums(TorchFunctionMode):  # type: ignore[misc, unused-ignore]
         given = dict(kwargs or {})
         if func in _LOSSES and given.get("reduction", "mean") != "none":
             return self._loss(func, args, given)
-        if func in _SUMS:
+        if func in _SUMS and not any(args[0] is each for each in self._met):
             weights = self._of(args[0], args[1] if len(args) > 1 else given.get("dim"))
             if weights is not None:
-                self._met += 1
-                return func(args[0] * weights, *args[1:], **given)
+                return self._summed(func(args[0] * weights, *args[1:], **given))
         return func(*args, **given)
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         """Leave, and see whether the framework summed as often as known."""
         super().__exit__(kind, error, trace)
-        if kind is None and self._met != self._times:
+        if kind is None and len(self._met) != self._times:
             raise InstallationError(
-                f"the framework must sum over its locations {self._times} times in this loss, got {self._met}: this "
-                "alb_mixup does not know how to weight the loss of the installed version; install another version of "
-                "either"
+                f"the framework must sum over its locations {self._times} times in this loss, got {len(self._met)}: "
+                "this alb_mixup does not know how to weight the loss of the installed version; install another version "
+                "of either"
             )
+
+    def _summed(self, total: torch.Tensor) -> torch.Tensor:
+        """Keep what was summed over locations."""
+        self._met.append(total)
+        return total
 
     def _of(self, terms: torch.Tensor, axes: int | Sequence[int] | None) -> torch.Tensor | None:
         """Return the weights that fit terms which are summed over some axes, shaped to be multiplied."""
@@ -95,14 +100,13 @@ class WeightedSums(TorchFunctionMode):  # type: ignore[misc, unused-ignore]
         if weights is None:
             plain: torch.Tensor = func(*args, **given)
             return plain
-        self._met += 1
         if given.get("reduction", "mean") == "sum":
-            return (terms * weights).sum()
+            return self._summed((terms * weights).sum())
         class_weights = args[2] if len(args) > 2 else given.get("weight")
         if func is not F.cross_entropy or class_weights is None:
-            return (terms * weights).mean()
+            return self._summed((terms * weights).mean())
         self.norm = class_weights[args[1]].sum() if self.norm is None else self.norm
-        return (terms * weights).sum() / self.norm
+        return self._summed((terms * weights).sum() / self.norm)
 
 
 def class_terms(
@@ -129,6 +133,15 @@ def class_terms(
     with WeightedSums(1 - weights, norm=sums.norm):
         background = as_background()
     return terms | {key: terms[key] + term for key, term in background.items()}
+
+
+def eagerly(loss: Callable[..., Any]) -> Callable[..., Any]:
+    """Keep a weighted loss out of what `torch.compile` compiles, as a decorator of it.
+
+    There `WeightedSums` would be entered twice, and weights squared; rebound functions lose their names.
+    """
+    kept_out: Callable[..., Any] = torch.compiler.disable(loss)
+    return kept_out
 
 
 def checked_rule(rule: str) -> str:

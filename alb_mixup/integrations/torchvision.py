@@ -46,7 +46,7 @@ with needs("torchvision"):
     from torchvision.models.detection.ssd import SSD
 
     from alb_mixup.integrations._rebinding import with_names
-    from alb_mixup.integrations._weighting import WeightedSums, checked_rule, warn_without_weights, weights_of
+    from alb_mixup.integrations._weighting import WeightedSums, checked_rule, eagerly, warn_without_weights, weights_of
 
 _COLLATE = "TorchvisionCollate"
 
@@ -95,9 +95,14 @@ class _WeightedRoIHeads(RoIHeads):  # type: ignore[misc, unused-ignore]
     rule: str
 
     def forward(self, features: Any, proposals: Any, image_shapes: Any, targets: Any = None) -> Any:
-        if not self.training or targets is None or weights_of(targets) is None:
-            if self.training and targets is not None:
-                warn_without_weights(self, targets, _COLLATE)
+        if not self.training or targets is None:
+            return super().forward(features, proposals, image_shapes, targets)
+        return self._trained(features, proposals, image_shapes, targets)
+
+    @eagerly
+    def _trained(self, features: Any, proposals: Any, image_shapes: Any, targets: Any) -> Any:
+        if weights_of(targets) is None:
+            warn_without_weights(self, targets, _COLLATE)
             return super().forward(features, proposals, image_shapes, targets)
         return _weighted_forward(self)(self, features, proposals, image_shapes, targets)
 
@@ -153,6 +158,7 @@ def _weighted_forward(heads: Any) -> Any:
 class _WeightedRetinaNetHead(RetinaNetHead):  # type: ignore[misc, unused-ignore]
     rule: str
 
+    @eagerly
     def compute_loss(self, targets: Any, head_outputs: Any, anchors: Any, matched_idxs: Any) -> dict[str, torch.Tensor]:
         """Average both terms of the images; -1 is background, -2 is between the thresholds."""
         weights = weights_of(targets)
@@ -179,6 +185,7 @@ class _WeightedRetinaNetHead(RetinaNetHead):  # type: ignore[misc, unused-ignore
 class _WeightedFCOSHead(FCOSHead):  # type: ignore[misc, unused-ignore]
     rule: str
 
+    @eagerly
     def compute_loss(self, targets: Any, head_outputs: Any, anchors: Any, matched_idxs: Any) -> dict[str, torch.Tensor]:
         """Return the three terms; -1 is background."""
         stock, weights = super().compute_loss, weights_of(targets)

@@ -43,7 +43,7 @@ from alb_mixup.integrations._extras import needs
 
 with needs("transformers"):
     import torch
-    from transformers import TrainerCallback
+    from transformers import PreTrainedModel, TrainerCallback
     from transformers.loss.loss_d_fine import DFineForObjectDetectionLoss, DFineLoss
     from transformers.loss.loss_deformable_detr import (
         DeformableDetrForObjectDetectionLoss,
@@ -69,6 +69,7 @@ with needs("transformers"):
         WeightedSums,
         checked_rule,
         class_terms,
+        eagerly,
         of_matched,
         warn_without_weights,
         weights_of,
@@ -87,7 +88,8 @@ def weight_loss(model: Any, rule: str = "interpolate") -> None:
             by w.
 
     Raises:
-        ArgumentError: Its loss is another one, or weighted already; or there is no such rule.
+        ArgumentError: It is wrapped, as by PEFT; its loss is another one, or weighted already; or there is no such
+            rule.
         InstallationError: This version of transformers builds its losses in another way.
 
     Warns:
@@ -99,6 +101,11 @@ def weight_loss(model: Any, rule: str = "interpolate") -> None:
         >>> model = RTDetrV2ForObjectDetection(RTDetrV2Config())
         >>> weight_loss(model)
     """
+    if not isinstance(getattr(model, "_orig_mod", model), PreTrainedModel):  # torch.compile's wrapper hands settings on
+        raise ArgumentError(
+            f"model must be a model of transformers itself, got {type(model).__name__}: what wraps it does not hand a "
+            "loss on to it; weight_loss goes before get_peft_model and the like"
+        )
     stock = model.loss_function
     if stock not in _CRITERIA:
         names = ", ".join(function.__name__ for function in _CRITERIA)
@@ -131,6 +138,7 @@ class _WeightedLoss:
         self._stock, self._rule = stock, rule
         self._weighted()  # so that an unknown version is found before the training
 
+    @eagerly
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Return the loss, its terms and the auxiliary outputs."""
         labels = inspect.signature(self._stock).bind(*args, **kwargs).arguments["labels"]

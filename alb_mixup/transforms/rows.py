@@ -181,9 +181,8 @@ class RowTarget(NamedTuple):
         """Encode labels that need a closer look."""
         if field == self.weight:
             check_finite(f"{partner.where}[{field!r}]", labels)
-            labels = np.asarray(
-                labels, np.float32
-            )  # of whole numbers, a primary without boxes would make a whole field
+            # Of whole numbers, a primary without boxes would make a whole field
+            labels = np.asarray(labels, np.float32)
         items = labels if isinstance(labels, list | tuple) else np.atleast_1d(np.asarray(labels))
         if any(isinstance(item, list | tuple) or getattr(item, "ndim", 0) for item in items):
             raise SampleError(

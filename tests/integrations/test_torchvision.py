@@ -117,6 +117,33 @@ def test_sanitized_boxes_take_their_weights_along_when_told():
     assert all(term.isfinite() for term in model([image], [kept]).values())
 
 
+@pytest.mark.filterwarnings("ignore")  # torch.compile has some of its own
+@pytest.mark.parametrize(
+    ("build", "part", "name"),
+    [
+        (models.faster_rcnn, "roi_heads", "forward"),
+        (models.retinanet, "head", "compute_loss"),
+        (models.fcos, "head", "compute_loss"),
+    ],
+)
+def test_compiled_losses_are_the_same(build, part, name):
+    """Of two batches: code that is compiled for the first is called again for the second."""
+    images, targets = TorchvisionCollate(CLASSES)(mixed_samples())
+    model, compiled = (build().train() for _ in range(2))
+    compiled.load_state_dict(model.state_dict())
+    weight_loss(model)
+    weight_loss(compiled)
+    heads = getattr(compiled, part)
+    setattr(heads, name, torch.compile(getattr(heads, name), backend="eager"))
+    for weight in (0.25, 0.5):
+        given = [target | {"weights": torch.full_like(target["weights"], weight)} for target in targets]
+        terms = []
+        for each in (model, compiled):
+            torch.manual_seed(0)
+            terms.append(each(images, given))
+        assert all(torch.allclose(terms[0][key], terms[1][key], rtol=1e-4) for key in terms[0])
+
+
 def test_model_can_be_pickled():
     model = models.retinanet()
     weight_loss(model, rule="scale")

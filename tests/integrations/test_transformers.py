@@ -76,6 +76,27 @@ def test_models_that_share_a_loss(build):
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
 
 
+@pytest.mark.parametrize("rule", ["interpolate", "scale"])
+@pytest.mark.parametrize(
+    "build", [models.rt_detr_v2, models.deimv2, models.deformable_detr], ids=lambda build: build.__name__
+)
+def test_as_many_classes_as_queries(build, rule, monkeypatch):
+    """Focal losses average queries and then sum classes: (images, classes) is as long as (images, queries)."""
+    monkeypatch.setitem(models.DECODER, "num_labels", models.DECODER["num_queries"])
+    monkeypatch.setattr(models, "CLASSES", models.DECODER["num_queries"])
+    torch.manual_seed(0)
+    model = models.perturbed(build())
+    weight_loss(model, rule)
+    given, class_terms = batch(), []
+    for weight in (0.0, 0.25, 1.0):
+        labels = [each | {"weights": torch.full_like(each["weights"], weight)} for each in given["labels"]]
+        torch.manual_seed(1)
+        terms = model(**given | {"labels": labels}).loss_dict
+        class_terms.append(next(terms[key] for key in ("loss_vfl", "loss_mal", "loss_ce") if key in terms))
+    nothing, quarter, whole = class_terms
+    torch.testing.assert_close(quarter, nothing + 0.25 * (whole - nothing), rtol=1e-4, atol=1e-5)
+
+
 def test_missing_weights_are_said_once_and_in_training_alone():
     model, made = models.detr().train(), batch()
     weight_loss(model)
@@ -85,6 +106,22 @@ def test_missing_weights_are_said_once_and_in_training_alone():
     with pytest.warns(MissingWeightsWarning, match="collate with TransformersCollate"):
         model(**made)
     model(**made)
+
+
+@pytest.mark.filterwarnings("ignore")  # torch.compile has some of its own
+@pytest.mark.parametrize("build", [models.detr, models.d_fine], ids=lambda build: build.__name__)
+def test_compiled_losses_are_the_same(build):
+    """Of two batches: code that is compiled for the first is called again for the second."""
+    made, model = batch(), build().train()
+    weight_loss(model)
+    plain = model.loss_function
+    compiled = torch.compile(plain, backend="eager")
+    for weight in (0.25, 0.5):
+        labels = [each | {"weights": torch.full_like(each["weights"], weight)} for each in made["labels"]]
+        found = []
+        for model.loss_function in (plain, compiled):
+            found.append(losses(model, made | {"labels": labels}))
+        assert torch.allclose(*found, rtol=1e-4)
 
 
 def test_model_can_be_pickled():
@@ -99,6 +136,17 @@ def test_other_losses_are_refused(monkeypatch):
     weight_loss(model)
     with pytest.raises(ArgumentError, match="model must have one of the stock losses"):
         weight_loss(model)
+
+    class Wrapper(torch.nn.Module):
+        """Hands out what the model has, and keeps what it is given, as PEFT's do."""
+
+        def __getattr__(self, name):
+            return super().__getattr__(name) if name == "base" else getattr(self.base, name)
+
+    wrapper = Wrapper()
+    wrapper.base = models.detr()
+    with pytest.raises(ArgumentError, match="model must be a model of transformers itself, got Wrapper"):
+        weight_loss(wrapper)
     other = models.detr()
     other.loss_function = len
     with pytest.raises(ArgumentError, match=r"RTDetrForObjectDetectionLoss.*got <built-in"):
@@ -151,6 +199,31 @@ def test_processor_takes_float_images_as_shares():
     whole = collate(samples)["pixel_values"]
     floats = collate([samples[0] | {"image": (samples[0]["image"] / 255).astype("float32")}])["pixel_values"]
     torch.testing.assert_close(floats, whole, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("processor", PROCESSORS, ids=lambda processor: type(processor).__name__)
+def test_uint8_and_float_images_in_one_batch(processor):
+    samples = mixed_samples(sizes=[(100, 150), (80, 80)])
+    whole = TransformersCollate(CLASSES, processor=processor)(samples)["pixel_values"]
+    samples[1]["image"] = (samples[1]["image"] / 255).astype("float32")
+    mixed = TransformersCollate(CLASSES, processor=processor)(samples)["pixel_values"]
+    torch.testing.assert_close(mixed, whole, rtol=0, atol=0.02)  # uint8 images are resized to whole numbers
+
+
+def test_boxes_are_shares_where_a_processor_does_not_normalize_images():
+    """DETR's would leave them as corners in pixels."""
+    size = {"height": 96, "width": 64}
+    samples = mixed_samples(sizes=[(100, 150)])
+    plain, made = (
+        TransformersCollate(CLASSES, processor=transformers.DetrImageProcessor(size=size, do_normalize=normalize))(
+            samples
+        )["labels"][0]["boxes"]
+        for normalize in (True, False)
+    )
+    assert torch.equal(made, plain)
+    x, y, right, bottom = samples[0]["bboxes"][0]
+    centre = [(x + right) / 300, (y + bottom) / 200, (right - x) / 150, (bottom - y) / 100]
+    assert made[0].tolist() == pytest.approx(centre, abs=1e-4)
 
 
 def test_processor_refuses():
@@ -247,6 +320,17 @@ def test_training(rule, tmp_path):
     assert all(map(math.isfinite, recording.losses))
     assert sum(recording.losses[-5:]) < sum(recording.losses[:5])
     assert losses(model.train(), batch()) < 0.8 * before
+
+
+def test_what_the_trainer_takes_away_is_named(tmp_path):
+    dataset = sample_dataset()
+    data = TransformedDataset(dataset, pipeline(MixUp(dataset)))
+    arguments = transformers.TrainingArguments(str(tmp_path), use_cpu=True, report_to=[])
+    trainer = transformers.Trainer(
+        models.detr(), arguments, train_dataset=data, data_collator=TransformersCollate(CLASSES)
+    )
+    with pytest.raises(SampleError, match=r"samples must have image.*remove_unused_columns=False"):
+        next(iter(trainer.get_train_dataloader()))
 
 
 @pytest.mark.parametrize("build", NAMED, ids=lambda build: build.__name__)

@@ -36,7 +36,12 @@ from alb_mixup import MixUp, PseudoLabelDataset, YoloDataset, generate, sample_d
 from alb_mixup.errors import ArgumentError, SampleError, SerializationError
 from alb_mixup.functional.boxes import from_xyxy, to_xyxy
 from alb_mixup.integrations.torch import MixUpSchedule
-from alb_mixup.integrations.ultralytics import WeightedDetectionLoss, mixup_trainer, weighted_criterion
+from alb_mixup.integrations.ultralytics import (
+    WeightedDetectionLoss,
+    WeightedRTDETRLoss,
+    mixup_trainer,
+    weighted_criterion,
+)
 from tests.support.rtdetr import TINY_RTDETR
 from tests.support.samples import IS_X, picture
 
@@ -747,6 +752,27 @@ def test_resuming_goes_on_with_schedule_and_loss(data, tmp_path):
         stock.update()
     assert seen == [(2, shares[2]), True, True, (3, shares[3]), False, False]
     assert isinstance(yolo.trainer.model.criterion.one2one, WeightedDetectionLoss)
+
+
+def test_training_goes_on_after_a_loss_of_nan(data, tmp_path):
+    """Ultralytics goes back to its last checkpoint, and copies the model that it validates from that in training."""
+    lost, seen = [], []
+
+    def lose(trainer):
+        if trainer.epoch == 1 and not lost:
+            lost.append(trainer.epoch)
+            trainer.loss = trainer.loss * float("nan")
+
+    (tmp_path / "rtdetr-tiny.yaml").write_text(json.dumps(TINY_RTDETR))
+    model = RTDETR(tmp_path / "rtdetr-tiny.yaml")
+    model.add_callback("on_train_epoch_end", lose)
+    model.add_callback("on_fit_epoch_end", lambda trainer: seen.append(type(trainer.ema.ema.criterion)))
+    model.add_callback("on_train_batch_end", lambda trainer: seen.append(type(trainer.model.criterion)))
+    trainer = mixup_trainer(pipeline_of(MixUp(p=1.0)))
+    model.train(trainer=trainer, **settings_of(data, tmp_path, epochs=3, val=True, deterministic=False))
+    assert lost == [1]
+    assert set(seen) == {RTDETRDetectionLoss, WeightedRTDETRLoss}
+    assert len(seen) == 4 * 2 + 3 + 1  # batches, one epoch's twice; epochs and the last validation
 
 
 def test_workers_follow_the_schedule_and_draw_apart(data, tmp_path):

@@ -14,6 +14,7 @@ from alb_mixup.integrations._weighting import (
     WeightedSums,
     checked_rule,
     class_terms,
+    eagerly,
     of_matched,
     warn_without_weights,
     weights_of,
@@ -62,6 +63,7 @@ class WeightedCriterion(SetCriterion):  # type: ignore[misc, unused-ignore]
 
     rule: str
 
+    @eagerly
     def forward(self, outputs: Any, targets: Any, num_boxes: Any = None) -> Terms:
         """Compute every loss; with weights where a target has others than 1."""
         targets = [_padded(target) for target in targets]

@@ -25,6 +25,11 @@ class _Collate:
 
     def _pixels(self, sample: Mapping[str, Any]) -> torch.Tensor:
         """Return an image (C, H, W) of the dtype that it has."""
+        if not {"image", "bboxes", "labels"} <= sample.keys():
+            raise SampleError(
+                f"samples must have image, bboxes and labels, got {sorted(sample)}: return them from the pipeline; the "
+                "Trainer of transformers takes them away without TrainingArguments(remove_unused_columns=False)"
+            )
         image = sample["image"]
         if isinstance(image, torch.Tensor):  # ToTensorV2 has been there
             return image
@@ -201,6 +206,9 @@ class TransformersCollate(_Collate):
         if len(with_masks) > 1:
             raise SampleError("masks must be in all samples of a batch or in none, got both: give each its own")
         images, annotations, rows = [self._pixels(sample) for sample in samples], [], []
+        to_rescale = all(image.dtype == torch.uint8 for image in images)
+        if not to_rescale:  # a processor rescales all images or none
+            images = [self._image(sample) for sample in samples]
         for position, (image, sample) in enumerate(zip(images, samples, strict=True)):
             height, width = image.shape[-2:]
             xyxy, class_labels, weights = self._rows(sample, (height, width))
@@ -217,7 +225,8 @@ class TransformersCollate(_Collate):
             annotations.append({"image_id": int(sample.get("image_id", position)), "annotations": numbered})
             rows.append((class_labels, weights))
         given: dict[str, Any] = {"images": images, "annotations": annotations, "input_data_format": "channels_first"}
-        given |= {} if all(image.dtype == torch.uint8 for image in images) else {"do_rescale": False}
+        given |= {"do_convert_annotations": True}  # some leave boxes in pixels where they do not normalize images
+        given |= {} if to_rescale else {"do_rescale": False}
         given |= {"return_segmentation_masks": True} if True in with_masks else {}
         batch = dict(self._processor(**given, return_tensors="pt"))
         batch["labels"] = [dict(labels) for labels in batch["labels"]]

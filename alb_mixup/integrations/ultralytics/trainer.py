@@ -230,6 +230,12 @@ class MixUpTrainer(DetectionTrainer):  # type: ignore[misc, unused-ignore]
             criterion.weights = prepared["weights"]
         return prepared
 
+    def _load_checkpoint_state(self, ckpt: Any) -> None:
+        """Go back to a checkpoint, after a loss of NaN too: the EMA that is copied then has the stock loss again."""
+        super()._load_checkpoint_state(ckpt)
+        if self.ema:
+            self.ema.ema.criterion = self.ema.ema.init_criterion()
+
     def run_callbacks(self, event: str) -> None:
         """Weight the loss and follow the schedule, then run the callbacks.
 
