@@ -20,10 +20,10 @@ class CocoDataset(DetectionDataset):
     - **Images** are found by their `file_name`, or the end of their `coco_url` (LVIS), below the folder `images`. None
       looks at the usual neighbours of the JSON file: its own folder (Roboflow), `images/`, `data/` (FiftyOne), the
       split in the file's name (`instances_train2017.json`: `train2017/` and `images/train2017/`), and the same beside
-      a folder named `annotations/`. A name stands for a file that
-      differs from it in case, in its form of Unicode, or in being URL-quoted, where there is one such. A path of
-      another machine (absolute, a URL, or leading out) is shortened from its beginning, to what is in the folder and is
-      no other image's; nothing outside of it is ever opened.
+      a folder named `annotations/`. A name stands for a file that differs from it in case, in its form of Unicode, or
+      in being URL-quoted, where there is one such. A path of another machine (absolute, a URL, or leading out) is
+      shortened from its beginning, to what is in the folder and is no other image's; nothing outside of it is ever
+      opened.
     - **Background**: an image without annotations is kept, in the order of `images`.
     - **Classes** are the names of `categories`, in the order of their ids, which may be sparse. Categories of one
       name are one class.
