@@ -31,7 +31,6 @@ class Found:
     """What a reader found beside images and boxes.
 
     Attributes:
-        remarks: What is not invalid, but hardly meant, each a sentence: such as 6th numbers that seem to be ids.
         left_out: How many objects were left out on purpose, by reason.
         unlabelled: Images without a label file, below the root.
         orphans: Label files without an image, below the root.

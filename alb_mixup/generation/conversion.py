@@ -22,7 +22,7 @@ from alb_mixup.functional.boxes import from_xyxy, to_xyxy
 from alb_mixup.generation.layout import Layout
 from alb_mixup.generation.layouts import layout_of
 from alb_mixup.generation.mixer import Output, check_of_source
-from alb_mixup.generation.plan import VERSIONS, check_files
+from alb_mixup.generation.plan import VERSIONS, check_any, check_files
 from alb_mixup.generation.record import annotations_of, weights_of, written_image
 
 _DIGITS = 6
@@ -151,11 +151,7 @@ class Conversion:
     pipeline: ClassVar[None] = None
 
     def __post_init__(self) -> None:
-        if not len(self.dataset):
-            raise ArgumentError(
-                f"dataset must have an image that can be used, got none in {self.dataset.root.as_posix()}: correct "
-                "what is invalid there"
-            )
+        check_any(self.dataset)
         object.__setattr__(self, "val", check_files(self.output_format, self.quality, self.val))
         if self.image_format is not None:
             checks.choice("image_format", self.image_format, ("jpg", "png"))

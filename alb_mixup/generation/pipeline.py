@@ -10,6 +10,7 @@ import yaml
 
 from alb_mixup import _backend
 from alb_mixup.datasets import CachedDataset, DetectionDataset, DiskCache, MosaicDataset
+from alb_mixup.datasets.protocols import layers
 from alb_mixup.errors import AlbMixUpError, ArgumentError
 from alb_mixup.generation.record import KEYPOINT_FIELDS
 from alb_mixup.transforms.mixup import MixUp
@@ -180,7 +181,4 @@ def _has_keypoints(images: DetectionDataset) -> bool:
 
 
 def _is_of_mosaics(mixup: MixUp) -> bool:
-    samples = mixup.reference
-    while isinstance(samples, CachedDataset | DiskCache):
-        samples = samples.dataset
-    return isinstance(samples, MosaicDataset)
+    return any(isinstance(layer, MosaicDataset) for layer in layers(mixup.reference))

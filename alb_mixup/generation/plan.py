@@ -97,11 +97,7 @@ class Plan:
                 f"dataset must be a CocoDataset, YoloDataset or VocDataset, got {self.dataset!r}: open_dataset(path) "
                 "opens any of them"
             )
-        if not len(self.dataset):
-            raise ArgumentError(
-                f"dataset must have an image that can be used, got none in {self.dataset.root.as_posix()}: correct "
-                "what is invalid there"
-            )
+        check_any(self.dataset)
         for name, allowed in CHOICES.items():
             checks.choice(name, getattr(self, name), allowed)
         checks.choice("on_unreadable", self.on_unreadable, ON_UNREADABLE)
@@ -214,6 +210,19 @@ def _faint_share(mixup: MixUp) -> float:
         return faint / (high - low) if high > low else float(not FAINT <= low <= 1 - FAINT)
     ratios = np.random.default_rng(0).beta(*checks.beta_parameters(mixup.alpha), size=100_000)
     return float(np.mean((ratios < FAINT) | (ratios > 1 - FAINT)))
+
+
+def check_any(dataset: Any) -> None:
+    """Refuse a dataset of which nothing can be used.
+
+    Raises:
+        ArgumentError: It has no image.
+    """
+    if not len(dataset):
+        raise ArgumentError(
+            f"dataset must have an image that can be used, got none in {dataset.root.as_posix()}: correct what is "
+            "invalid there"
+        )
 
 
 def check_files(output_format: str, quality: int, val: str | os.PathLike[str] | None) -> str | None:

@@ -187,6 +187,11 @@ def _files(root: Path, tree: Tree, folder: Path) -> list[str]:
     return tree.names(folder) if folder == root else tree.walk(folder)
 
 
+def _images_in(root: Path, tree: Tree, folder: Path, xml: dict[str, str]) -> dict[str, str]:
+    """The images of a folder, by the names of their annotations."""
+    return _paired(xml, by_stem(_files(root, tree, folder), IMAGE_SUFFIXES))
+
+
 def _paired(xml: dict[str, str], images: dict[str, str]) -> dict[str, str]:
     """Map the names of the annotations to their images: of one path below the two folders, or else of one file name.
 
@@ -243,7 +248,7 @@ def _of_folders(root: Path, tree: Tree, xml_folder: Path | None, image_folder: P
         image_folder, images = _images_for(root, tree, xml_folder, xml)
     else:
         names_in(image_folder, "images")
-        images = _paired(xml, by_stem(_files(root, tree, image_folder), IMAGE_SUFFIXES))
+        images = _images_in(root, tree, image_folder, xml)
     try:
         top = Path(os.path.commonpath([root, xml_folder, image_folder]))
     except ValueError as error:  # of two drives
@@ -271,16 +276,17 @@ def _images_for(root: Path, tree: Tree, xml_folder: Path, xml: dict[str, str]) -
     folders = tree.folders(root)
     by_name = {name.lower(): name for name in folders}
     likely = [root / by_name[name] for name in _IMAGE_FOLDERS if name in by_name]
-    others = [root / name for name in folders if not is_split(name)]
+    usual = dict.fromkeys((*likely, xml_folder, root))
+    others = [root / name for name in folders if not is_split(name) and root / name not in usual]
     fallback = None
-    for folder in dict.fromkeys((*likely, xml_folder, root)):
-        images = _paired(xml, by_stem(_files(root, tree, folder), IMAGE_SUFFIXES))
+    for folder in usual:
+        images = _images_in(root, tree, folder, xml)
         if not xml.keys().isdisjoint(images):
             return folder, images
         if images and fallback is None:
             fallback = folder, images
     # A folder of any other name must be the only one: there may be one of masks beside
-    pairs = ((folder, _paired(xml, by_stem(_files(root, tree, folder), IMAGE_SUFFIXES))) for folder in others)
+    pairs = ((folder, _images_in(root, tree, folder, xml)) for folder in others)
     found = [(folder, images) for folder, images in pairs if not xml.keys().isdisjoint(images)]
     if len(found) == 1:
         return found[0]
