@@ -31,9 +31,14 @@ def raise_again() -> None:
 
 
 def ignore() -> None:
-    """Let Ctrl-C do nothing, from here on: the program has said its last word."""
+    """Let Ctrl-C do nothing, from here on: the program has said its last word.
+
+    Python ends `python -m` by the signal, whatever its exit code, where a KeyboardInterrupt has passed through an
+    `exec` of a string, as in dataclasses; the next `exec` of a string takes that back.
+    """
     if _in_program():
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        exec("")  # noqa: S102
 
 
 def _in_program() -> bool:

@@ -160,6 +160,15 @@ def test_ctrl_c_while_images_are_read(command, tmp_path):
     assert (code, err) == (130, "alb-mixup: interrupted\n") or (code, err) == (0, "")
 
 
+def test_ctrl_c_while_a_library_executes_a_string(tmp_path):
+    """As dataclasses do: Python notes Ctrl-C, and would end the program by the signal, although caught."""
+    code = "import os, signal, time; os.kill(os.getpid(), signal.SIGINT); time.sleep(60)"
+    (tmp_path / "matplotlib.py").write_text(f"exec({code!r})")
+    paths = os.pathsep.join([str(tmp_path), str(ROOT)])
+    code, _, err = run("preview", "-o", tmp_path / "page.png", environment={"PYTHONPATH": paths})
+    assert (code, err) == (130, b"alb-mixup: interrupted\n")
+
+
 def test_python_m_is_the_same_program():
     assert run("--version") == (0, f"alb-mixup {alb_mixup.__version__}\n".encode(), b"")
 
