@@ -32,7 +32,7 @@ def start(*arguments, environment=(), **settings):
 
 def run(*arguments, **settings):
     process = start(*arguments, **settings)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=300)
     assert b"Traceback" not in (err or b"")
     return process.returncode, out, err
 
@@ -109,7 +109,7 @@ def interrupted(process, moment):
         time.sleep(0.01)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGINT)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=300)
     return process.returncode, out, err.decode()
 
 
