@@ -7,8 +7,12 @@ one gets more from this package. No class has to derive from them.
 import sys
 from bisect import bisect_right
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, Protocol, TypeGuard
 from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
 
 from alb_mixup.datasets.annotations.image_classes import ImageClasses
 from alb_mixup.errors import ArgumentError
@@ -162,7 +166,7 @@ def origins(samples: Any, index: int) -> list[tuple[Any, int]]:
         samples, index = found[-1]
         part = _part(samples)
         if part is not None:
-            samples, index = part[0], int(part[1][index])
+            samples, index = part[0], int(part[1][index]) % len(part[0])
         elif _wrapped_by_torch(samples):
             samples, index = _inside(samples, index)
         else:
@@ -170,28 +174,25 @@ def origins(samples: Any, index: int) -> list[tuple[Any, int]]:
         found += [(layer, index) for layer in layers(samples)]
 
 
-def index_in(samples: Any, known: Sequence[tuple[Any, int]]) -> int | None:
-    """Tell where a sample lies in a dataset, a part or a cache of one, or PyTorch's `ConcatDataset`; None: not known.
+def positions_in(samples: Any, known: Sequence[tuple[Any, int]]) -> list[int]:
+    """Tell where a sample lies in a dataset, a part or a cache of one, or PyTorch's `ConcatDataset`.
 
     Args:
         samples: Where it is looked for.
         known: What `origins` says of it.
+
+    Returns:
+        Its positions, rising: several where the dataset holds it more than once, none where that is not known.
     """
-    inside = layers(samples)
-    for dataset, position in known:
-        if any(dataset is layer for layer in inside):
-            return position
-    part = _part(inside[-1])
+    inside = layers(samples)[-1]
+    part, parts = _part(inside), _wrapped_by_torch(inside)
     if part is not None:
-        found = index_in(part[0], known)
-        return None if found is None else _position_in(inside[-1], part[1], found)
-    begin = 0
-    for end in _wrapped_by_torch(inside[-1]):
-        found = index_in(end, known)
-        if found is not None:
-            return begin + found
-        begin += len(end)
-    return None
+        found = (_positions_of(inside, part, index) for index in positions_in(part[0], known))
+        return sorted(chain.from_iterable(found))
+    if parts:
+        begins = [0, *inside.cumulative_sizes[:-1]]
+        return [begin + index for begin, end in zip(begins, parts, strict=True) for index in positions_in(end, known)]
+    return [position for dataset, position in known if dataset is inside]
 
 
 def _part(samples: Any) -> tuple[Any, Sequence[int]] | None:
@@ -202,18 +203,20 @@ def _part(samples: Any) -> tuple[Any, Sequence[int]] | None:
     return said
 
 
-_positions: "WeakKeyDictionary[Any, tuple[Sequence[int], dict[int, int]]]" = WeakKeyDictionary()
+_orders: "WeakKeyDictionary[Any, tuple[Any, NDArray[np.intp], NDArray[np.intp]]]" = WeakKeyDictionary()
 
 
-def _position_in(part: Any, indices: Sequence[int], index: int) -> int | None:
-    """Tell at which position a part has a sample of the whole, the first one if at several; None where it has not."""
-    known, position_of = _positions.get(part, (None, {}))
-    if known is not indices or len(position_of) > len(indices):
-        position_of = {}
-        for position, number in enumerate(indices):
-            position_of.setdefault(int(number), position)
-        _positions[part] = indices, position_of
-    return position_of.get(index)
+def _positions_of(inside: Any, part: tuple[Any, Sequence[int]], index: int) -> list[int]:
+    """Tell at which positions a part has a sample of the whole."""
+    whole, indices = part
+    stored = _orders.get(inside)
+    if stored is None or stored[0] is not indices or len(stored[1]) != len(indices):
+        numbers = np.asarray(indices, np.intp) % len(whole)  # Subset(dataset, [-1]) is of its last sample
+        order = np.argsort(numbers, kind="stable")
+        stored = _orders[inside] = indices, order, numbers[order]
+    _, order, ordered = stored
+    found: list[int] = order[ordered.searchsorted(index) : ordered.searchsorted(index, "right")].tolist()
+    return found
 
 
 def spec_of(samples: Any) -> dict[str, Any] | None:

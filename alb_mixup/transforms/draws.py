@@ -55,10 +55,12 @@ class WeightedDraws(NamedTuple):
     Attributes:
         below: Sums from the first position on.
         above: Sums from the last position on, backwards.
+        weighty: How many positions have a weight.
     """
 
     below: _Sums
     above: _Sums
+    weighty: int
 
     @classmethod
     def by(cls, law: PartnerWeights, samples: Samples | None) -> "WeightedDraws":
@@ -74,33 +76,35 @@ class WeightedDraws(NamedTuple):
                 f"{got}: hold a dataset, MixUp(dataset, partner_weights=...), or leave them out"
             )
         weights = weights_to_draw_by(law, samples)
-        return cls(_Sums.of(weights), _Sums.of(weights[::-1]))
+        below = _Sums.of(weights)
+        return cls(below, _Sums.of(weights[::-1]), int(np.count_nonzero(np.diff(below.ends))))
 
-    def position(self, share: float, count: int, but: int | None) -> int:
+    def position(self, share: float, count: int, own: list[int]) -> int:
         """Return the position that a uniform number falls to; never one of weight 0.
 
         Args:
             share: In [0, 1).
             count: How many positions there are now.
-            but: Position that is left out, the others keeping their odds; None: none is.
+            own: Positions that are not wanted. The first is left out, the others keeping their odds; where one of the
+                further ones is returned, draw again.
 
         Raises:
             SampleError: No other position has a weight, or there are more or fewer than there were.
         """
-        below, above = self
+        below, above, weighty = self
         if count != len(below.ends) - 1:
             raise SampleError(
                 f"reference must keep the {len(below.ends) - 1:,} samples that partner_weights were made for, got "
                 f"{count:,}: build another MixUp"
             )
-        if but is None:
+        if not own:
             return below.find(share * below.total, bisect_right) - 1
-        before, after = below.ends.item(but), above.ends.item(count - 1 - but)
+        before, after = below.ends.item(own[0]), above.ends.item(count - 1 - own[0])
         rest = before + after
-        if not rest:
+        if not rest or (len(own) > 1 and np.count_nonzero(below.ends[own] < below.ends[np.add(own, 1)]) == weighty):
             raise SampleError(
-                "partner_weights must leave a sample to draw beside the primary itself, got 0 for all but reference"
-                f"[{but}]: give another a weight, or mix primaries that the reference does not hold"
+                "partner_weights must leave a sample to draw beside the primary itself, got 0 for all but "
+                f"reference{own}: give another a weight, or mix primaries that the reference does not hold"
             )
         reached = share * rest
         if reached < before:

@@ -11,7 +11,18 @@ import numpy as np
 from alb_mixup import _backend
 from alb_mixup.datasets import RecentSamples, from_spec
 from alb_mixup.datasets.partner_weights import PartnerWeights
-from alb_mixup.datasets.protocols import Sample, Samples, can_fit, format_of, index_in, is_sequence, like, read, spec_of
+from alb_mixup.datasets.protocols import (
+    Sample,
+    Samples,
+    can_fit,
+    format_of,
+    is_sequence,
+    like,
+    origins,
+    positions_in,
+    read,
+    spec_of,
+)
 from alb_mixup.errors import ArgumentError, SampleError, SerializationError, UnreadableImageWarning
 from alb_mixup.functional.fit import Fit
 from alb_mixup.transforms.draws import WeightedDraws
@@ -92,20 +103,11 @@ class Reference:
             OSError: A sample cannot be read, and `max_redraws` others neither.
         """
         samples = self._samples(primary.data)
-        own = primary.data.get(self._index_key)
-        if own is not None:
-            own = self._own_index(own, len(samples))
+        own = self._own_positions(primary.data.get(self._index_key), samples)
         if not len(samples):
             return None, None
-        others = len(samples) - (own is not None)
         for redraws_left in range(self._max_redraws, -1, -1):
-            # `random`, not `integers`, which takes several times as long (benchmarks/RESULTS.md, "Inside Compose")
-            share = generator.random()
-            if self._draws is None:
-                index = int(share * others)
-                index += own is not None and index >= own
-            else:
-                index = self._draws.position(share, len(samples), own)
+            index = self._position(generator, len(samples), own)
             try:
                 return index, read(samples, index, fit, seed)
             except OSError as error:
@@ -145,18 +147,33 @@ class Reference:
             )
         return samples
 
-    def _own_index(self, own: Any, count: int) -> int | None:
-        """Return the primary's own index, as the call says it, where there is another to draw."""
-        if self.keeps_recent:
-            return None
-        if isinstance(own, list):  # of every dataset that the primary is known to be of, and its position there
-            return index_in(self.samples, own) if count > 1 else None
-        if isinstance(own, bool) or not isinstance(own, int | np.integer) or not 0 <= own < count:
-            raise SampleError(
-                f"{self._index_key} must be the primary's index in {self.name}, 0 to {count - 1}, got {own!r}: leave "
-                "it out where the primary is none of them"
-            )
-        return int(own) if count > 1 else None
+    def _own_positions(self, own: Any, samples: Samples) -> list[int]:
+        """Return where the primary lies among the samples, as far as the call says it and there is another to draw."""
+        if own is None or self.keeps_recent:
+            return []
+        if not isinstance(own, list):  # which says in every dataset that the primary is known to be of
+            count = len(samples)
+            if isinstance(own, bool) or not isinstance(own, int | np.integer) or not 0 <= own < count:
+                raise SampleError(
+                    f"{self._index_key} must be the primary's index in {self.name}, 0 to {count - 1}, got {own!r}: "
+                    "leave it out where the primary is none of them"
+                )
+            own = origins(samples, int(own))
+        found = positions_in(samples, own)
+        return found if len(found) < len(samples) else []
+
+    def _position(self, generator: np.random.Generator, count: int, own: list[int]) -> int:
+        """Draw a position that is none of the primary's own."""
+        while True:
+            # `random`, not `integers`, which takes several times as long (benchmarks/RESULTS.md, "Inside Compose")
+            share = generator.random()
+            if self._draws is not None:
+                position = self._draws.position(share, count, own)
+            else:
+                position = int(share * (count - bool(own)))
+                position += bool(own) and position >= own[0]
+            if position not in own[1:]:
+                return position
 
     def read_again(self, primary: Primary, fit: Fit | None, record: Mapping[str, Any]) -> Read:
         """Read the sample of a replayed record.

@@ -8,6 +8,7 @@ import json
 import pickle
 import subprocess
 import sys
+from collections import Counter
 from itertools import chain
 from pathlib import Path
 
@@ -463,19 +464,45 @@ PARTS = {
     "cache of a subset": lambda whole: CachedDataset(Subset(whole, [3, 0, 2]), 10**6),
     "subset of a subset": lambda whole: Subset(Subset(whole, [2, 3, 1, 0]), [1, 3, 0]),
     "concatenation": lambda whole: ConcatDataset([Subset(whole, [3]), Subset(whole, range(0, 4, 2))]),
+    "counted from the end": lambda whole: Subset(whole, [-1, 0, -2]),
+    "some of it twice": lambda whole: Subset(whole, [3, 0, 2, 0, 3, 0]),
+    "all of it twice": lambda whole: ConcatDataset(
+        [Subset(whole, [3, 0, 2]), CachedDataset(Subset(whole, [2, 0, 3]), 9)]
+    ),
 }
 
 
-@pytest.mark.parametrize("weights", [None, [1.0, 2.0, 3.0]])
+@pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("part", PARTS.values(), ids=PARTS)
-def test_the_primary_is_known_inside_of_a_part_too(part, weights):
+def test_the_primary_is_known_inside_of_a_part_too(part, weighted):
     whole = [sample(index, labels=(f"{index}",)) for index in range(4)]
-    data = TransformedDataset(whole, pipeline(MixUp(part(whole), partner_weights=weights, p=1.0)))
+    reference = part(whole)
+    weights = 1.0 + np.arange(len(reference)) % 3 if weighted else None
+    data = TransformedDataset(whole, pipeline(MixUp(reference, partner_weights=weights, p=1.0)))
     other = TransformedDataset(Subset(whole, [1, 0]), data.pipeline)
     for index in range(4):
         assert {data[index]["labels"][-1] for _ in range(60)} == {"0", "2", "3"} - {f"{index}"}
     for index, name in enumerate("10"):
         assert {other[index]["labels"][-1] for _ in range(60)} == {"0", "2", "3"} - {name}
+    for index in range(len(reference)):
+        primary = reference[index]
+        partners = {data.pipeline(**primary, mixup_index=index)["labels"][-1] for _ in range(60)}
+        assert partners == {"0", "2", "3"} - {primary["labels"][0]}
+
+
+def test_a_sample_held_several_times_is_left_out_with_all_its_weight():
+    whole = [sample(index, labels=(f"{index}",)) for index in range(3)]
+    reference = Subset(whole, [0, 1, 0, 2, 0])
+    mixer = pipeline(MixUp(reference, partner_weights=[9.0, 1.0, 5.0, 3.0, 9.0], p=1.0))
+    drawn = Counter(TransformedDataset(whole, mixer)[0]["labels"][-1] for _ in range(4000))
+    assert drawn.keys() == {"1", "2"}
+    assert abs(drawn["2"] / 4000 - 3 / 4) < 4 * (3 / 16 / 4000) ** 0.5
+    alone = pipeline(MixUp(reference, partner_weights=[9.0, 0.0, 5.0, 0.0, 9.0], p=1.0))
+    with pytest.raises(SampleError, match=r"got 0 for all but reference\[0, 2, 4\]"):
+        TransformedDataset(whole, alone)[0]
+    assert TransformedDataset(whole, alone)[1]["labels"][-1] == "0"
+    mixer = pipeline(MixUp(Subset(whole, [0, 0]), p=1.0))
+    assert TransformedDataset(whole, mixer)[0]["labels"][-1] == "0"  # there is no other
 
 
 def test_a_part_that_is_drawn_anew_knows_its_samples_again():
