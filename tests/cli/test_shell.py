@@ -32,7 +32,7 @@ def start(*arguments, environment=(), **settings):
 
 def run(*arguments, **settings):
     process = start(*arguments, **settings)
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate(timeout=120)
     assert b"Traceback" not in (err or b"")
     return process.returncode, out, err
 
@@ -109,7 +109,7 @@ def interrupted(process, moment):
         time.sleep(0.01)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGINT)
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate(timeout=120)
     return process.returncode, out, err.decode()
 
 
@@ -162,8 +162,8 @@ def test_ctrl_c_while_images_are_read(command, tmp_path):
 
 def test_ctrl_c_while_a_library_executes_a_string(tmp_path):
     """As dataclasses do: Python notes Ctrl-C, and would end the program by the signal, although caught."""
-    code = "import os, signal, time; os.kill(os.getpid(), signal.SIGINT); time.sleep(60)"
-    (tmp_path / "matplotlib.py").write_text(f"exec({code!r})")
+    executed = "import os, signal, time; os.kill(os.getpid(), signal.SIGINT); time.sleep(60)"
+    (tmp_path / "matplotlib.py").write_text(f"exec({executed!r})")
     paths = os.pathsep.join([str(tmp_path), str(ROOT)])
     code, _, err = run("preview", "-o", tmp_path / "page.png", environment={"PYTHONPATH": paths})
     assert (code, err) == (130, b"alb-mixup: interrupted\n")
