@@ -8,7 +8,7 @@ import sys
 from bisect import bisect_right
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from itertools import chain
-from typing import Any, Protocol, TypeGuard
+from typing import Any, NamedTuple, Protocol, TypeGuard
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -162,16 +162,10 @@ def origins(samples: Any, index: int) -> list[tuple[Any, int]]:
         Each dataset, and the sample's position in it.
     """
     found = [(layer, index) for layer in layers(samples)]
-    while True:
-        samples, index = found[-1]
-        part = _part(samples)
-        if part is not None:
-            samples, index = part[0], int(part[1][index]) % len(part[0])
-        elif _wrapped_by_torch(samples):
-            samples, index = _inside(samples, index)
-        else:
-            return found
+    while _part(found[-1][0]) is not None or _wrapped_by_torch(found[-1][0]):
+        samples, index = _inside(*found[-1])
         found += [(layer, index) for layer in layers(samples)]
+    return found
 
 
 def positions_in(samples: Any, known: Sequence[tuple[Any, int]]) -> list[int]:
@@ -203,20 +197,37 @@ def _part(samples: Any) -> tuple[Any, Sequence[int]] | None:
     return said
 
 
-_orders: "WeakKeyDictionary[Any, tuple[Any, NDArray[np.intp], NDArray[np.intp]]]" = WeakKeyDictionary()
+class _Order(NamedTuple):
+    """The positions of a part, by where they lie in the whole."""
+
+    indices: Sequence[int]
+    positions: NDArray[np.intp]
+    in_whole: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, indices: Sequence[int], whole: Any) -> "_Order":
+        in_whole = _from_start(np.asarray(indices, np.intp), whole)
+        positions = np.argsort(in_whole, kind="stable")
+        return cls(indices, positions, in_whole[positions])
+
+    def find(self, index: int) -> list[int]:
+        begin, end = self.in_whole.searchsorted(index), self.in_whole.searchsorted(index, "right")
+        return self.positions[begin:end].tolist()  # type: ignore[no-any-return]
+
+
+_orders: "WeakKeyDictionary[Any, _Order]" = WeakKeyDictionary()
 
 
 def _positions_of(inside: Any, part: tuple[Any, Sequence[int]], index: int) -> list[int]:
     """Tell at which positions a part has a sample of the whole."""
     whole, indices = part
-    stored = _orders.get(inside)
-    if stored is None or stored[0] is not indices or len(stored[1]) != len(indices):
-        numbers = np.asarray(indices, np.intp) % len(whole)  # Subset(dataset, [-1]) is of its last sample
-        order = np.argsort(numbers, kind="stable")
-        stored = _orders[inside] = indices, order, numbers[order]
-    _, order, ordered = stored
-    found: list[int] = order[ordered.searchsorted(index) : ordered.searchsorted(index, "right")].tolist()
-    return found
+    order = _orders.get(inside)
+    if order is not None and order.indices is indices and len(order.positions) == len(indices):
+        found = order.find(index)
+        if all(_from_start(int(indices[position]), whole) == index for position in found):  # else: shuffled in place
+            return found
+    _orders[inside] = order = _Order.of(indices, whole)
+    return order.find(index)
 
 
 def spec_of(samples: Any) -> dict[str, Any] | None:
@@ -310,8 +321,15 @@ def _wrapped_by_torch(samples: Any) -> list[Any]:
 
 
 def _inside(samples: Any, index: int) -> tuple[Any, int]:
-    """Return the dataset within PyTorch's wrapper that holds a sample, and the sample's position there."""
-    if hasattr(samples, "indices"):
-        return samples.dataset, samples.indices[index]
+    """Return the dataset that holds a sample of a part or of PyTorch's wrapper, and the sample's position there."""
+    part = _part(samples)
+    if part is not None:
+        whole, indices = part
+        return whole, _from_start(int(indices[index]), whole)
     number = bisect_right(samples.cumulative_sizes, index)
     return samples.datasets[number], index - (samples.cumulative_sizes[number - 1] if number else 0)
+
+
+def _from_start(positions: Any, whole: Any) -> Any:
+    """Return a position, or an array of them, without such as are counted from the end: `Subset(dataset, [-1])`."""
+    return positions + len(whole) * (positions < 0)

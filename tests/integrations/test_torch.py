@@ -514,6 +514,23 @@ def test_a_part_that_is_drawn_anew_knows_its_samples_again():
     assert {data[0]["labels"][-1] for _ in range(20)} == {"2"}
 
 
+def test_a_part_that_is_shuffled_in_place_knows_its_samples_again():
+    whole = [sample(index, labels=(f"{index}",)) for index in range(4)]
+    part = Subset(whole, [0, 1, 2])
+    data = TransformedDataset(part, pipeline(MixUp(part, p=1.0)))
+    for _ in range(3):
+        for index, own in enumerate(part.indices):
+            assert {data[index]["labels"][-1] for _ in range(40)} == {"0", "1", "2"} - {f"{own}"}
+        part.indices.insert(0, part.indices.pop())
+
+
+def test_a_subset_that_counts_from_the_end_of_a_concatenation_gives_its_own_samples():
+    whole = [sample(index, labels=(f"{index}",)) for index in range(5)]
+    reference = Subset(ConcatDataset([whole[:2], whole[2:]]), [-1, -4])
+    data = TransformedDataset([sample(9)], pipeline(MixUp(reference, p=1.0)))
+    assert {data[0]["labels"][-1] for _ in range(40)} == {"4", "1"}
+
+
 @pytest.mark.parametrize(
     "wrap", [lambda part: part, lambda part: CachedDataset(part, 10**8), lambda part: Subset(part, [0, 1])]
 )
