@@ -17,7 +17,7 @@ from alb_mixup._backend.labels import (
 )
 from alb_mixup._backend.rows import (
     add_label_field,
-    bbox_format,
+    coord_format,
     filtered,
     from_internal,
     is_oriented,
@@ -48,11 +48,11 @@ __all__ = [
     "MixTransform",
     "WorkerStream",
     "add_label_field",
-    "bbox_format",
     "check_exact",
     "check_positions",
     "check_weights",
     "compose",
+    "coord_format",
     "distributed_rank",
     "encode_labels",
     "filtered",

@@ -18,8 +18,8 @@ if IS_X:
     from albumentations.core.invocation import get_current_invocation
 
 
-def bbox_format(processor: Any) -> str:
-    """Return the format of a pipeline's boxes, by its bbox processor; that of its keypoints, by that of those."""
+def coord_format(processor: Any) -> str:
+    """Return the format of what a processor handles: of a pipeline's boxes, or of its keypoints."""
     return str(getattr(processor.params, "coord_format", None) or processor.params.format)
 
 
@@ -63,7 +63,7 @@ def to_internal(processor: Any, rows: Array, hw: tuple[int, int], row_format: st
     Raises:
         ValueError: Albumentations finds a row invalid.
     """
-    if row_format is not None and row_format != bbox_format(processor):
+    if row_format is not None and row_format != coord_format(processor):
         processor = copy.copy(processor)
         processor.params = copy.copy(processor.params)
         processor.params.format = processor.params.coord_format = row_format
@@ -114,7 +114,7 @@ def from_internal(processor: Any, rows: Array, hw: tuple[int, int], key: str) ->
     if not plain:
         return processor.check_and_convert(rows[:, :first], _shape(hw), "from"), labels
     coordinates = rows[:, :first].astype(np.float32)
-    coordinates[:, :4] = from_xyxy(rows[:, :4] * (hw[1], hw[0], hw[1], hw[0]), bbox_format(processor), hw)
+    coordinates[:, :4] = from_xyxy(rows[:, :4] * (hw[1], hw[0], hw[1], hw[0]), coord_format(processor), hw)
     return coordinates, labels
 
 

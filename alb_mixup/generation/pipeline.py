@@ -147,10 +147,10 @@ def _check_targets(pipeline: Any, sources: Sequence[DetectionDataset]) -> None:
             f"pipeline must have all label_fields of keypoints, got {list(keypoints.params.label_fields or ())}: give "
             f'A.KeypointParams("xy", label_fields={list(KEYPOINT_FIELDS)})'
         )
-    if keypoints is not None and _backend.bbox_format(keypoints) != "xy":
+    if keypoints is not None and _backend.coord_format(keypoints) != "xy":
         raise ArgumentError(
             "pipeline must have keypoint_params in the format 'xy', which the dataset's keypoints have, got "
-            f'{_backend.bbox_format(keypoints)!r}: give A.KeypointParams("xy", ...)'
+            f'{_backend.coord_format(keypoints)!r}: give A.KeypointParams("xy", ...)'
         )
     for name, has in (("masks", _has_masks), ("keypoints", _has_keypoints)):
         if not has(sources[0]):

@@ -75,7 +75,7 @@ class Watch:
             _backend.add_label_field(self.pipeline, NUMBERS)
         processors = self.pipeline.processors
         fields = [field for processor in processors.values() for field in processor.params.label_fields or ()]
-        self.bbox_format = _backend.bbox_format(processors["bboxes"])
+        self.bbox_format = _backend.coord_format(processors["bboxes"])
         self.keys = {"image", *processors, *fields, *(["masks"] if plan.dataset.has_masks else [])}
 
     def begin(self) -> None:

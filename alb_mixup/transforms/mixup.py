@@ -234,7 +234,7 @@ class MixUp(_backend.MixTransform):
         rows = {key: own for key, (_, _, own) in read.items()}
         if "bboxes" in read:
             target, processor, boxes = read["bboxes"]
-            said, here = self._held.bbox_format, _backend.bbox_format(processor)
+            said, here = self._held.bbox_format, _backend.coord_format(processor)
             if said not in {None, here}:
                 raise SampleError(
                     f"reference_transform must have bbox_params in the pipeline's format {here!r}, which RecentSamples "

@@ -77,7 +77,7 @@ class Reference:
         self.bbox_format = format_of(self.samples)
         self.transform = _resolve_transform(transform, self.bbox_format)
         if self.bbox_format is None and self.transform is not None and "bboxes" in self.transform.processors:
-            self.bbox_format = _backend.bbox_format(self.transform.processors["bboxes"])
+            self.bbox_format = _backend.coord_format(self.transform.processors["bboxes"])
         self._metadata_key, self._index_key = metadata_key, index_key
         self._max_redraws = max_redraws
         self._draws = None if law is None else WeightedDraws.by(law, self.samples)
@@ -212,10 +212,10 @@ class Reference:
                 )
             copied[name] = copy(copied[name])
             said = format_of(sample)
-            if name == "bboxes" and said is not None and _backend.bbox_format(processor) != said:
+            if name == "bboxes" and said is not None and _backend.coord_format(processor) != said:
                 raise SampleError(
                     f"reference_transform must have bbox_params in the format of {where}, {said!r}, got "
-                    f"{_backend.bbox_format(processor)!r}: change one"
+                    f"{_backend.coord_format(processor)!r}: change one"
                 )
         return like(sample, _backend.run_nested(self.transform, copied, seed))
 
@@ -293,9 +293,9 @@ def _resolve_transform(transform: Any, bbox_format: str | None) -> Any:
     if not isinstance(transform, _backend.Compose):
         raise ArgumentError(f"reference_transform must be an A.Compose or None, got {type(transform).__name__}")
     processor = transform.processors.get("bboxes")
-    if bbox_format is not None and processor is not None and _backend.bbox_format(processor) != bbox_format:
+    if bbox_format is not None and processor is not None and _backend.coord_format(processor) != bbox_format:
         raise ArgumentError(
             f"reference_transform must have bbox_params in the reference's format {bbox_format!r}, got "
-            f"{_backend.bbox_format(processor)!r}"
+            f"{_backend.coord_format(processor)!r}"
         )
     return transform

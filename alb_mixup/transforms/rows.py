@@ -255,7 +255,7 @@ def row_target(
         params=processor.params,
         kind=kind,
         columns=columns,
-        bbox_format=_backend.bbox_format(processor),
+        bbox_format=_backend.coord_format(processor),
         index_columns=index_columns,
         oriented=oriented,
         weight=weight_field,

@@ -60,7 +60,6 @@ class Contrast(NamedTuple):
     def line(self, complete):
         """Return a row of a table; a verdict only where no row of the design is missing."""
         (low, high), (from_, to) = self.interval(), self.bootstrap()
-        verdict = self.verdict() if complete else "interim"
         ways = f"{(self.differences > 0).sum()} : {(self.differences < 0).sum()}"
         verdict = self.verdict() if complete else "interim"
         return (

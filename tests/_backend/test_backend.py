@@ -68,7 +68,7 @@ def test_all_targets_are_declared():
 
 def test_box_formats_are_the_backends():
     for bbox_format in _backend.BBOX_FORMATS:
-        assert _backend.bbox_format(processor_of(bbox_format)) == bbox_format
+        assert _backend.coord_format(processor_of(bbox_format)) == bbox_format
 
 
 def processor_of(bbox_format, **settings):
@@ -91,7 +91,7 @@ def test_rows_of_any_format_become_normalized_corners(pipeline_format, bbox_form
     processor = processor_of(pipeline_format)
     rows = _backend.to_internal(processor, np.array([[*box, 7.0]], np.float32), (24, 32), bbox_format)
     np.testing.assert_allclose(rows, [[0.25, 0.25, 0.75, 0.75, 7]], atol=1e-6)
-    assert _backend.bbox_format(processor) == pipeline_format
+    assert _backend.coord_format(processor) == pipeline_format
 
 
 # --- where the randomness comes from ------------------------------------------------------------------------------

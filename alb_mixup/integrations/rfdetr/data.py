@@ -73,7 +73,7 @@ class _Mixed:
         self._given: list[dict[str, Any]] = []
         self._mixed, self._transforms = TransformedDataset(self._given, pipeline, schedule), transforms
         self._names, self._labels = dict(names), {name: label for label, name in names.items()}
-        self._format = _backend.bbox_format(pipeline.processors["bboxes"])
+        self._format = _backend.coord_format(pipeline.processors["bboxes"])
         mixups = list(mixups_of(pipeline))
         for name in {name for mixup in mixups for name in classes_of(mixup.reference) or ()} - self._labels.keys():
             raise ArgumentError(

@@ -90,10 +90,10 @@ class TransformedDataset(Dataset):  # type: ignore[misc, unused-ignore]
 def _check_format(name: str, samples: Any, pipeline: Any) -> None:
     """Refuse boxes that say that they are in another format than the pipeline reads."""
     said, processor = format_of(samples), pipeline.processors.get("bboxes")
-    if said is None or processor is None or said == _backend.bbox_format(processor):
+    if said is None or processor is None or said == _backend.coord_format(processor):
         return
     raise ArgumentError(
-        f"{name} must have boxes in the pipeline's format {_backend.bbox_format(processor)!r}, got {said!r}: give "
+        f"{name} must have boxes in the pipeline's format {_backend.coord_format(processor)!r}, got {said!r}: give "
         f"A.BboxParams({said!r}, ...)"
     )
 

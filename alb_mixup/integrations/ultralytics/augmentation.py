@@ -53,7 +53,7 @@ class Augmentation:
         self.class_ids = {name: class_id for class_id, name in names.items()}
         self.shapes = shapes
         processor = pipeline.processors["bboxes"]
-        self.bbox_format = _backend.bbox_format(processor)
+        self.bbox_format = _backend.coord_format(processor)
         self._numbers_masks = INDEX_FIELD in processor.params.label_fields
         self.kinds: Any = None
         self.partners: Partners
