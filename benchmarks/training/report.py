@@ -40,12 +40,8 @@ class Contrast(NamedTuple):
     differences: np.ndarray  # (subsets,)
 
     def interval(self, level=0.95):
-        """Return the ends of the t interval of the mean; NaN from fewer than two subsets."""
-        count = len(self.differences)
-        if count < 2:
-            return np.nan, np.nan
-        half = stats.t.ppf((1 + level) / 2, count - 1) * self.differences.std(ddof=1) / np.sqrt(count)
-        return self.differences.mean() - half, self.differences.mean() + half
+        """Return the ends of the t interval of the mean."""
+        return tuple(stats.ttest_1samp(self.differences, 0).confidence_interval(level))
 
     def bootstrap(self):
         """Return the ends of the 95 % percentile interval over resampled subsets."""
@@ -91,6 +87,7 @@ def report(rows):
         ):
             of_length = [row for row in rows if length and of(row, dataset, length)]
             lines += section(title, of_length, subsets, dataset) if of_length else []
+        lines += turns(dataset, rows, epochs) if epochs and epochs != SHORT else []
     return lines
 
 
@@ -119,8 +116,7 @@ def length_lines(dataset, rows, epochs, needed):
 
 def section(title, rows, subsets, dataset):
     """Return the tables of one set at one length."""
-    done = {arm: {int(row["subset"]): row for row in rows if row["arm"] == arm} for arm in (*ARMS, OTHER_DIVISOR)}
-    complete = all(set(subsets) <= done[arm].keys() for arm in ARMS)
+    done, complete = by_arm(rows, subsets)
     lines = ["", f"### {title}" + ("" if complete else ": INTERIM, rows are missing, no claim rests on this"), ""]
     lines += ["| arm | subsets | mAP50 | mAP50-95 |", "|---|---|---|---|"]
     for arm, of_arm in done.items():
@@ -131,19 +127,41 @@ def section(title, rows, subsets, dataset):
     groups = {name: (pairs, "map50_95") for name, pairs in groups.items()} | {"mAP50": (PRIMARY + SECONDARY, "map50")}
     groups |= {f"{name}, mAP50-95": (PRIMARY, f"map50_95:{name}") for name in CLASSES[dataset]}
     for name, (pairs, score) in groups.items():
-        found = [contrast for pair in pairs if len((contrast := contrast_of(done, pair, score)).differences) > 1]
-        if found:
-            head = f"| {name} | subsets | mean | 95 %, t | 95 %, bootstrap | up : down | |"
-            lines += ["", head, "|---|---|---|---|---|---|---|", *(contrast.line(complete) for contrast in found)]
+        lines += table(name, [Contrast(pair, differences(done, pair, score)) for pair in pairs], complete)
     return lines
 
 
-def contrast_of(done, pair, score):
-    """Pair two arms by the subsets that both have."""
+def turns(dataset, rows, epochs):
+    """Return the table of what each contrast is at the set's length, less what it is at the short one."""
+    ends = [by_arm([row for row in rows if of(row, dataset, length)], SHORT_SUBSETS) for length in (epochs, SHORT)]
+    for arm in ARMS:  # of the same subsets, at both
+        both = set(SHORT_SUBSETS).intersection(*(done[arm] for done, _ in ends))
+        for done, _ in ends:
+            done[arm] = {subset: done[arm][subset] for subset in both}
+    found = []
+    for pair in PRIMARY + SECONDARY:
+        at_length, at_short = (differences(done, pair, "map50_95") for done, _ in ends)
+        found.append(Contrast(pair, at_length - at_short))
+    return table(f"{epochs} less {SHORT} epochs, mAP50-95", found, all(complete for _, complete in ends))
+
+
+def by_arm(rows, subsets):
+    """Sort the rows of one set and length by arm and subset; tell whether all of the design are there."""
+    done = {arm: {int(row["subset"]): row for row in rows if row["arm"] == arm} for arm in (*ARMS, OTHER_DIVISOR)}
+    return done, all(set(subsets) <= done[arm].keys() for arm in ARMS)
+
+
+def differences(done, pair, score):
+    """Take one arm's scores less another's, by the subsets that both have."""
     subsets = sorted(done[pair[0]].keys() & done[pair[1]].keys())
-    values = [[float(done[arm][subset][score] or "nan") for subset in subsets] for arm in pair]
-    differences = np.array(values[0]) - np.array(values[1])
-    return Contrast(pair, differences[np.isfinite(differences)])
+    return np.array([float(done[pair[0]][subset][score]) - float(done[pair[1]][subset][score]) for subset in subsets])
+
+
+def table(name, contrasts, complete):
+    """Return the table of those contrasts that have an interval; none where none has."""
+    lines = [contrast.line(complete) for contrast in contrasts if len(contrast.differences) > 1]
+    head = f"| {name} | subsets | mean | 95 %, t | 95 %, bootstrap | up : down | |"
+    return ["", head, "|---|---|---|---|---|---|---|", *lines] if lines else []
 
 
 def draw(rows, file):
@@ -151,25 +169,30 @@ def draw(rows, file):
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(1, len(CLASSES), figsize=(12, 5), sharex=True, constrained_layout=True)
-    pairs = (*PRIMARY, *SECONDARY)
+    figure, axes = plt.subplots(1, len(CLASSES), figsize=(12, 5.5), sharey=True, constrained_layout=True)
+    groups = {"primary": (PRIMARY, "C0"), "secondary": (SECONDARY, "C7")}
+    pairs = [pair for group, _ in groups.values() for pair in group]
     for axis, dataset in zip(axes, CLASSES, strict=True):
         epochs, _ = length_of(dataset, rows)
-        of_length = [row for row in rows if epochs and of(row, dataset, epochs)]
-        done = {arm: {int(row["subset"]): row for row in of_length if row["arm"] == arm} for arm in ARMS}
-        for height, pair in enumerate(reversed(pairs)):
-            contrast = contrast_of(done, pair, "map50_95")
-            colour = "C0" if pair in PRIMARY else "C7"
-            axis.plot(contrast.differences, np.full(len(contrast.differences), height), "o", color=colour, alpha=0.4)
-            if len(contrast.differences) > 1:
-                mean, (low, high) = contrast.differences.mean(), contrast.interval()
-                axis.errorbar(mean, height, xerr=[[mean - low], [high - mean]], fmt="|", color="black", capsize=4)
-        complete = all(set(SUBSETS) <= of_arm.keys() for of_arm in done.values())
+        done, complete = by_arm([row for row in rows if of(row, dataset, epochs)], SUBSETS)
+        for name, (group, colour) in groups.items():
+            for pair in group:
+                found, height = Contrast(pair, differences(done, pair, "map50_95")), pairs.index(pair)
+                label = f"{name}: one training subset" if pair == group[0] else None
+                axis.plot(found.differences, [height] * len(found.differences), "o", c=colour, alpha=0.4, label=label)
+                if len(found.differences) > 1:
+                    low, high = found.interval()
+                    label = "mean and its 95 % interval (t)" if pair == pairs[-1] else None
+                    axis.plot([low, high], [height, height], "|-", c="black", markersize=9, linewidth=1.5, label=label)
+                    axis.plot(found.differences.mean(), height, "D", c="black", markersize=5)
         title = f"{dataset}, {epochs} epochs" if epochs else f"{dataset}, length not known yet"
         axis.set(title=title + ("" if complete else " (interim)"), xlabel="difference in mAP50-95, paired by subset")
-        axis.set_yticks(range(len(pairs)), [" − ".join(pair) for pair in reversed(pairs)])
         axis.axvline(0, color="black", linewidth=0.8)
         axis.grid(axis="x", alpha=0.3)
+    axes[0].set_yticks(range(len(pairs)), [" − ".join(pair) for pair in pairs])
+    axes[0].invert_yaxis()
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
     figure.savefig(file, dpi=120)
     plt.close(figure)
 
