@@ -61,7 +61,9 @@ SHOWN_FROM_THE_ROOT = {  # page: the file that it shows
 def show_from_the_root(app, name, source):
     """Fill a page with a file that lies elsewhere."""
     if name in SHOWN_FROM_THE_ROOT:
-        source[0] = from_markdown.relinked(SHOWN_FROM_THE_ROOT[name].read_text(encoding="utf-8"))
+        file = SHOWN_FROM_THE_ROOT[name]
+        folder = Path("..", file.parent.relative_to(ROOT)).as_posix()
+        source[0] = from_markdown.relinked(file.read_text(encoding="utf-8"), folder)
 
 
 def rewrite_docstring(app, what, name, obj, options, lines):

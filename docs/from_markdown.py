@@ -7,9 +7,12 @@ _PLURAL = re.compile(r"((?<!`)`[^`]+`)(?=s\b)")  # "`Sample`s"
 _LINK = re.compile(r"(!?)\[([^\]]+)\]\((?!https?:|#|mailto:)([^)\s]+)\)")
 
 
-def relinked(text: str) -> str:
-    """Show links to files of the repository as the files' names: a page has no way there."""
-    return _LINK.sub(lambda link: link[0] if link[1] else _named(link[2], link[3]), text)
+def relinked(text: str, folder: str) -> str:
+    """Let a page show a file of another folder, whose way from the page's own is given.
+
+    Links to files become the files' names, as a page has no way there. Pictures are taken from where they lie.
+    """
+    return _LINK.sub(lambda link: f"![{link[2]}]({folder}/{link[3]})" if link[1] else _named(link[2], link[3]), text)
 
 
 def _named(words: str, target: str) -> str:
