@@ -3,6 +3,7 @@
 import csv
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -115,3 +116,12 @@ def test_the_report_gives_no_verdict_before_all_rows_are_there(tmp_path):
     contrasts = [line for line in lines[begin:end] if " − " in line]
     assert contrasts
     assert all(line.endswith("| interim |") for line in contrasts)
+
+
+def test_the_findings_are_what_the_report_prints(tmp_path):
+    rows = Path(shutil.copy(ROOT / "benchmarks" / "training" / "rows.csv", tmp_path))
+    printed = reported(rows)
+    findings, _ = (ROOT / "benchmarks" / "TRAINING.md").read_text(encoding="utf-8").split("\n## Design\n")
+    told = [line for line in findings.splitlines() if line.startswith("|")]
+    assert len(told) > 10
+    assert not set(told) - set(printed) - {"|---|---|---|---|---|---|---|"}

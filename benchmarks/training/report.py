@@ -28,7 +28,7 @@ PRIMARY = (("interpolate", "blind"), ("scale", "blind"), ("interpolate", "scale"
 SECONDARY = (
     *((arm, "none") for arm in ARMS if arm != "none"), ("interpolate", "hard"), ("scale", "hard"),
 )  # fmt: skip
-EXPLORATORY = (("scale", OTHER_DIVISOR), ("interpolate", OTHER_DIVISOR))
+EXPLORATORY = (("blind", "hard"), ("scale", OTHER_DIVISOR), ("interpolate", OTHER_DIVISOR))
 FIRM = 1 - 0.05 / (len(PRIMARY) * len(CLASSES))
 RESAMPLES = 10_000
 
