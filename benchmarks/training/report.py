@@ -169,7 +169,7 @@ def draw(rows, file):
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(1, len(CLASSES), figsize=(12, 5.5), sharey=True, constrained_layout=True)
+    figure, axes = plt.subplots(1, len(CLASSES), figsize=(10, 5), sharey=True, constrained_layout=True)
     groups = {"primary": (PRIMARY, "C0"), "secondary": (SECONDARY, "C7")}
     pairs = [pair for group, _ in groups.values() for pair in group]
     for axis, dataset in zip(axes, CLASSES, strict=True):
@@ -193,7 +193,7 @@ def draw(rows, file):
     axes[0].invert_yaxis()
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
-    figure.savefig(file, dpi=120)
+    figure.savefig(file, dpi=150)
     plt.close(figure)
 
 
