@@ -85,15 +85,9 @@ def report(rows):
             (f"{epochs} epochs, the length of this set", epochs, SUBSETS),
             (f"{SHORT} epochs, subsets {SHORT_SUBSETS[0]} to {SHORT_SUBSETS[-1]}", SHORT, SHORT_SUBSETS),
         ):
-            of_length = [row for row in rows if length and of(row, dataset, length)]
-            lines += section(title, of_length, subsets, dataset) if of_length else []
+            lines += section(title, rows, dataset, length, subsets)
         lines += turns(dataset, rows, epochs) if epochs and epochs != SHORT else []
     return lines
-
-
-def of(row, dataset, epochs):
-    """Tell whether a row is of a set and a length, and not one that served to find the length."""
-    return (row["dataset"], int(row["epochs"])) == (dataset, epochs) and int(row["subset"]) not in LENGTH_SUBSETS
 
 
 def length_lines(dataset, rows, epochs, needed):
@@ -114,9 +108,11 @@ def length_lines(dataset, rows, epochs, needed):
     return [*lines, "", found]
 
 
-def section(title, rows, subsets, dataset):
-    """Return the tables of one set at one length."""
-    done, complete = by_arm(rows, subsets)
+def section(title, rows, dataset, epochs, subsets):
+    """Return the tables of one set at one length; none where no run is done."""
+    done, complete = by_arm(rows, dataset, epochs, subsets)
+    if not any(done.values()):
+        return []
     lines = ["", f"### {title}" + ("" if complete else ": INTERIM, rows are missing, no claim rests on this"), ""]
     lines += ["| arm | subsets | mAP50 | mAP50-95 |", "|---|---|---|---|"]
     for arm, of_arm in done.items():
@@ -127,38 +123,48 @@ def section(title, rows, subsets, dataset):
     groups = {name: (pairs, "map50_95") for name, pairs in groups.items()} | {"mAP50": (PRIMARY + SECONDARY, "map50")}
     groups |= {f"{name}, mAP50-95": (PRIMARY, f"map50_95:{name}") for name in CLASSES[dataset]}
     for name, (pairs, score) in groups.items():
-        lines += table(name, [Contrast(pair, differences(done, pair, score)) for pair in pairs], complete)
+        lines += table(name, done, pairs, score, complete)
     return lines
 
 
 def turns(dataset, rows, epochs):
     """Return the table of what each contrast is at the set's length, less what it is at the short one."""
-    ends = [by_arm([row for row in rows if of(row, dataset, length)], SHORT_SUBSETS) for length in (epochs, SHORT)]
-    for arm in ARMS:  # of the same subsets, at both
-        both = set(SHORT_SUBSETS).intersection(*(done[arm] for done, _ in ends))
-        for done, _ in ends:
-            done[arm] = {subset: done[arm][subset] for subset in both}
-    found = []
-    for pair in PRIMARY + SECONDARY:
-        at_length, at_short = (differences(done, pair, "map50_95") for done, _ in ends)
-        found.append(Contrast(pair, at_length - at_short))
-    return table(f"{epochs} less {SHORT} epochs, mAP50-95", found, all(complete for _, complete in ends))
+    ends = [by_arm(rows, dataset, length, SHORT_SUBSETS) for length in (epochs, SHORT)]
+    (at_length, _), (at_short, _) = ends
+    score, gains = "map50_95", {}
+    for arm in ARMS:
+        both = at_length[arm].keys() & at_short[arm].keys()
+        gains[arm] = {
+            subset: {score: float(at_length[arm][subset][score]) - float(at_short[arm][subset][score])}
+            for subset in both
+        }
+    name = f"{epochs} less {SHORT} epochs, mAP50-95"
+    return table(name, gains, PRIMARY + SECONDARY, score, all(complete for _, complete in ends))
 
 
-def by_arm(rows, subsets):
-    """Sort the rows of one set and length by arm and subset; tell whether all of the design are there."""
-    done = {arm: {int(row["subset"]): row for row in rows if row["arm"] == arm} for arm in (*ARMS, OTHER_DIVISOR)}
+def by_arm(rows, dataset, epochs, subsets):
+    """Sort the rows of one set and length by arm and subset, without those that served to find the length.
+
+    Returns:
+        Arm to subset to row, and whether all of the design's are there.
+    """
+    done = {arm: {} for arm in (*ARMS, OTHER_DIVISOR)}
+    for row in rows:
+        if (row["dataset"], int(row["epochs"])) == (dataset, epochs) and int(row["subset"]) not in LENGTH_SUBSETS:
+            done[row["arm"]][int(row["subset"])] = row
     return done, all(set(subsets) <= done[arm].keys() for arm in ARMS)
 
 
-def differences(done, pair, score):
-    """Take one arm's scores less another's, by the subsets that both have."""
-    subsets = sorted(done[pair[0]].keys() & done[pair[1]].keys())
-    return np.array([float(done[pair[0]][subset][score]) - float(done[pair[1]][subset][score]) for subset in subsets])
+def contrast_of(done, pair, score):
+    """Pair two arms by the subsets that both have."""
+    one, other = (done[arm] for arm in pair)
+    subsets = sorted(one.keys() & other.keys())
+    return Contrast(pair, np.array([float(one[subset][score]) - float(other[subset][score]) for subset in subsets]))
 
 
-def table(name, contrasts, complete):
+def table(name, done, pairs, score, complete):
     """Return the table of those contrasts that have an interval; none where none has."""
+    contrasts = [contrast_of(done, pair, score) for pair in pairs]
     lines = [contrast.line(complete) for contrast in contrasts if len(contrast.differences) > 1]
     head = f"| {name} | subsets | mean | 95 %, t | 95 %, bootstrap | up : down | |"
     return ["", head, "|---|---|---|---|---|---|---|", *lines] if lines else []
@@ -170,21 +176,20 @@ def draw(rows, file):
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(1, len(CLASSES), figsize=(10, 5), sharey=True, constrained_layout=True)
-    groups = {"primary": (PRIMARY, "C0"), "secondary": (SECONDARY, "C7")}
-    pairs = [pair for group, _ in groups.values() for pair in group]
+    pairs = PRIMARY + SECONDARY
     for axis, dataset in zip(axes, CLASSES, strict=True):
         epochs, _ = length_of(dataset, rows)
-        done, complete = by_arm([row for row in rows if of(row, dataset, epochs)], SUBSETS)
-        for name, (group, colour) in groups.items():
-            for pair in group:
-                found, height = Contrast(pair, differences(done, pair, "map50_95")), pairs.index(pair)
-                label = f"{name}: one training subset" if pair == group[0] else None
-                axis.plot(found.differences, [height] * len(found.differences), "o", c=colour, alpha=0.4, label=label)
-                if len(found.differences) > 1:
-                    low, high = found.interval()
-                    label = "mean and its 95 % interval (t)" if pair == pairs[-1] else None
-                    axis.plot([low, high], [height, height], "|-", c="black", markersize=9, linewidth=1.5, label=label)
-                    axis.plot(found.differences.mean(), height, "D", c="black", markersize=5)
+        done, complete = by_arm(rows, dataset, epochs, SUBSETS)
+        for height, pair in enumerate(pairs):
+            contrast = contrast_of(done, pair, "map50_95")
+            found = contrast.differences
+            name, colour = ("primary", "C0") if pair in PRIMARY else ("secondary", "C7")
+            label = f"{name}: one training subset"
+            axis.plot(found, [height] * len(found), "o", c=colour, alpha=0.4, label=label)
+            if len(found) > 1:
+                ends, label = contrast.interval(), "mean and its 95 % interval (t)"
+                axis.plot(ends, [height, height], "|-", c="black", markersize=9, linewidth=1.5, label=label)
+                axis.plot(found.mean(), height, "D", c="black", markersize=5)
         title = f"{dataset}, {epochs} epochs" if epochs else f"{dataset}, length not known yet"
         axis.set(title=title + ("" if complete else " (interim)"), xlabel="difference in mAP50-95, paired by subset")
         axis.axvline(0, color="black", linewidth=0.8)
@@ -192,7 +197,8 @@ def draw(rows, file):
     axes[0].set_yticks(range(len(pairs)), [" − ".join(pair) for pair in pairs])
     axes[0].invert_yaxis()
     handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
+    once = dict(zip(labels, handles, strict=True))
+    figure.legend(once.values(), once.keys(), loc="outside lower center", ncols=3, frameon=False)
     figure.savefig(file, dpi=150)
     plt.close(figure)
 
